@@ -1,0 +1,33 @@
+# Isthmus. As root on Debian or Ubuntu with Go; see README.md.
+
+GO ?= go
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: demo test build dependencies generate check bench-datapath bench-control clean
+
+demo: dependencies build
+	demo/run
+
+test: dependencies build
+	$(GO) test -race -timeout 15m ./...
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/isthmus ./cmd/isthmus
+
+dependencies:
+	@scripts/install-dependencies run
+
+generate:
+	@scripts/install-dependencies generate
+	$(GO) generate ./...
+
+# What a change must pass before its tests are run.
+check:
+	scripts/check
+
+bench-datapath bench-control: bench-%: dependencies build
+	@scripts/install-dependencies bench
+	$(GO) run ./bench/$*
+
+clean:
+	rm -rf bin
