@@ -1,0 +1,65 @@
+package resource
+
+// ServiceState is the state of an endpoint service, as on the wire.
+type ServiceState string
+
+const (
+	ServiceAvailable ServiceState = "Available"
+	ServiceDeleting  ServiceState = "Deleting"
+)
+
+// EndpointService offers the load balancers of one account to other accounts
+// (AWS PrivateLink).
+type EndpointService struct {
+	Meta
+	ID                 string   `json:"id"` // vpce-svc-…
+	LoadBalancers      []string `json:"loadBalancers"`
+	AcceptanceRequired bool     `json:"acceptanceRequired"`
+	// AllowedPrincipals are ARNs (arn:aws:iam::123456789012:root, a user, a
+	// role) or "*".
+	AllowedPrincipals []string     `json:"allowedPrincipals,omitempty"`
+	State             ServiceState `json:"state"`
+	// ManagedBy is the VPC link that made the service, if one did.
+	ManagedBy string `json:"managedBy,omitempty"`
+}
+
+// Key is the service's id.
+func (s *EndpointService) Key() string { return s.ID }
+
+// Name is the service name that consumers use.
+func (s *EndpointService) Name() string { return "com.amazonaws.vpce." + s.Region + "." + s.ID }
+
+// EndpointState is the state of an interface endpoint and of its connection to
+// the service, as on the wire.
+type EndpointState string
+
+const (
+	EndpointPendingAcceptance EndpointState = "pendingAcceptance"
+	EndpointPending           EndpointState = "pending"
+	EndpointAvailable         EndpointState = "available"
+	EndpointRejected          EndpointState = "rejected"
+	EndpointFailed            EndpointState = "failed"
+	EndpointDeleting          EndpointState = "deleting"
+	EndpointDeleted           EndpointState = "deleted"
+)
+
+// VPCEndpoint is an interface endpoint: the consumer's side of PrivateLink.
+type VPCEndpoint struct {
+	Meta
+	ID          string        `json:"id"` // vpce-…
+	VPC         string        `json:"vpc"`
+	ServiceName string        `json:"serviceName"`
+	Service     string        `json:"service"` // vpce-svc-…
+	State       EndpointState `json:"state"`
+	Subnets     []string      `json:"subnets"`
+	Groups      []string      `json:"groups"`
+	Interfaces  []string      `json:"interfaces"` // eni-…, one a subnet, in the order of Subnets
+	Policy      string        `json:"policy,omitempty"`
+	PrivateDNS  bool          `json:"privateDns,omitempty"`
+	DNSSuffix   string        `json:"dnsSuffix"` // eight random characters of the endpoint's names
+	// ManagedBy is the VPC link that made the endpoint, if one did.
+	ManagedBy string `json:"managedBy,omitempty"`
+}
+
+// Key is the endpoint's id.
+func (e *VPCEndpoint) Key() string { return e.ID }

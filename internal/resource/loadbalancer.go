@@ -1,0 +1,133 @@
+package resource
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// LoadBalancer is a Network Load Balancer.
+type LoadBalancer struct {
+	Meta
+	ARN     string             `json:"arn"`
+	Name    string             `json:"name"`
+	Type    string             `json:"type"`   // "network"
+	Scheme  string             `json:"scheme"` // "internal"
+	VPC     string             `json:"vpc"`
+	DNSName string             `json:"dnsName"`
+	State   string             `json:"state"` // "provisioning", "active"
+	Zones   []LoadBalancerZone `json:"zones"`
+	// Groups are the security groups; a balancer created without any can
+	// never get one.
+	Groups []string `json:"groups,omitempty"`
+	// EnforceOnPrivateLink says whether Groups' inbound rules apply to
+	// clients that come through PrivateLink (they do unless turned off).
+	EnforceOnPrivateLink bool              `json:"enforceOnPrivateLink"`
+	Attributes           map[string]string `json:"attributes,omitempty"` // only what differs from the default
+}
+
+// Key is the load balancer's ARN.
+func (l *LoadBalancer) Key() string { return l.ARN }
+
+// LoadBalancerZone is a balancer's node in one availability zone: one ENI.
+type LoadBalancerZone struct {
+	Zone      string     `json:"zone"`
+	Subnet    string     `json:"subnet"`
+	Interface string     `json:"interface"` // eni-…
+	Address   netip.Addr `json:"address"`
+	// Chosen: the user asked for this very address.
+	Chosen bool `json:"chosen,omitempty"`
+	// HealthInterface is the ENI in the service VPC from which health checks
+	// of this node are sent: the provider side of a NAT to Interface.
+	HealthInterface string `json:"healthInterface"`
+}
+
+// Listener takes connections on one port of every node of a balancer.
+type Listener struct {
+	Meta
+	ARN          string            `json:"arn"`
+	LoadBalancer string            `json:"loadBalancer"`
+	Protocol     string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"
+	Port         int               `json:"port"`
+	TargetGroup  string            `json:"targetGroup"` // ARN that the default action forwards to
+	Attributes   map[string]string `json:"attributes,omitempty"`
+}
+
+// Key is the listener's ARN.
+func (l *Listener) Key() string { return l.ARN }
+
+// TargetGroup is a set of targets and how their health is checked.
+type TargetGroup struct {
+	Meta
+	ARN         string            `json:"arn"`
+	Name        string            `json:"name"`
+	Protocol    string            `json:"protocol"`
+	Port        int               `json:"port"`
+	VPC         string            `json:"vpc"`
+	TargetType  string            `json:"targetType"` // "ip" or "instance"
+	HealthCheck HealthCheck       `json:"healthCheck"`
+	Attributes  map[string]string `json:"attributes,omitempty"`
+	Targets     []Target          `json:"targets,omitempty"`
+}
+
+// Key is the target group's ARN.
+func (t *TargetGroup) Key() string { return t.ARN }
+
+// HealthCheck says how the targets of a group are probed.
+type HealthCheck struct {
+	Enabled            bool   `json:"enabled"`
+	Protocol           string `json:"protocol"` // "TCP" or "HTTP"
+	Port               string `json:"port"`     // "traffic-port" or a number
+	Path               string `json:"path,omitempty"`
+	Matcher            string `json:"matcher,omitempty"` // "200-399"
+	IntervalSeconds    int    `json:"intervalSeconds"`
+	TimeoutSeconds     int    `json:"timeoutSeconds"`
+	HealthyThreshold   int    `json:"healthyThreshold"`
+	UnhealthyThreshold int    `json:"unhealthyThreshold"`
+}
+
+// Target is one registered target. Draining is set, to the Unix second at
+// which it ends, once the target has been deregistered.
+type Target struct {
+	ID            string     `json:"id"` // address or i-…
+	Address       netip.Addr `json:"address"`
+	Port          int        `json:"port"`
+	Zone          string     `json:"zone"` // availability zone name or "all"
+	DrainingUntil int64      `json:"drainingUntil,omitempty"`
+	// Registered is the Unix time in nanoseconds of the registration. It tells
+	// a target that was registered anew from what it was before, for instance
+	// to the health checker.
+	Registered int64 `json:"registered"`
+}
+
+// TargetHealth is what the health checks found of one target: one row a
+// target, written only when it changes.
+type TargetHealth struct {
+	TargetGroup string `json:"targetGroup"`
+	Target      string `json:"target"` // address or i-…
+	Port        int    `json:"port"`
+	State       string `json:"state"`  // "initial", "healthy", "unhealthy"
+	Reason      string `json:"reason"` // Target.FailedHealthChecks, Target.Timeout, …
+	Description string `json:"description"`
+}
+
+// Key is the target group's ARN, the target and its port.
+func (h *TargetHealth) Key() string { return TargetHealthKey(h.TargetGroup, h.Target, h.Port) }
+
+// TargetHealthKey is the key of a target's row.
+func TargetHealthKey(group, target string, port int) string {
+	return group + "|" + target + "|" + strconv.Itoa(port)
+}
+
+// LoadBalancerOf is the ARN of the load balancer that a listener's ARN belongs
+// to; any other ARN is returned as it is.
+func LoadBalancerOf(arn string) string {
+	head, name, ok := strings.Cut(arn, ":listener/")
+	if !ok {
+		return arn
+	}
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		name = name[:i]
+	}
+	return head + ":loadbalancer/" + name
+}

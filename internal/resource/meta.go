@@ -1,0 +1,14 @@
+package resource
+
+import "time"
+
+// Meta is what every resource has: whose it is, where, since when, its tags.
+type Meta struct {
+	Account string            `json:"account"` // 12 digits
+	Region  string            `json:"region"`
+	Created time.Time         `json:"created"`
+	Tags    map[string]string `json:"tags,omitempty"`
+}
+
+// Metadata returns what the resource has in common with all others.
+func (m *Meta) Metadata() *Meta { return m }
