@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// A guard keeps web pages from driving the API. In open mode any credentials
+// are good, so what a browser can be made to send must not count: a page's
+// request carries its Origin, and one that got here by DNS rebinding carries
+// the page's own host name.
+type guard struct {
+	hosts   []string // names, or "*.name" for all below name
+	origins []string
+}
+
+// Host names that no stranger can point at this machine.
+var (
+	loopbackNames = []string{"localhost", "*.localhost"}
+	awsNames      = []string{"*.amazonaws.com", "localhost.localstack.cloud", "*.localhost.localstack.cloud"}
+)
+
+func newGuard(allowed []string) guard {
+	g := guard{origins: append(append([]string{}, loopbackNames...), allowed...)}
+	g.hosts = append(append([]string{}, g.origins...), awsNames...)
+	return g
+}
+
+// check refuses a request with a foreign Host or Origin.
+func (g guard) check(r *http.Request) *Error {
+	if !allowed(r.Host, g.hosts) {
+		return Errorf(http.StatusForbidden, "AccessDenied",
+			"The Host header %q names neither this machine nor AWS; allow it in the server's configuration.", r.Host)
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		u, err := url.Parse(origin)
+		if err != nil || !allowed(u.Host, g.origins) {
+			return Errorf(http.StatusForbidden, "AccessDenied",
+				"Requests by pages of %q are refused; allow the host in the server's configuration.", origin)
+		}
+	}
+	return nil
+}
+
+// allowed tells whether a host, with or without port, is a loopback address or
+// matches one of the names.
+func allowed(hostport string, names []string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		host = a.String()
+		if a.Unmap().IsLoopback() {
+			return true
+		}
+	}
+	for _, name := range names {
+		suffix, wild := strings.CutPrefix(strings.ToLower(name), "*")
+		if wild && strings.HasSuffix(host, suffix) && len(host) > len(suffix) || !wild && host == suffix {
+			return true
+		}
+	}
+	return false
+}
