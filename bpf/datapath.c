@@ -1,0 +1,112 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The packet program of Isthmus. It is attached to the ingress of the host
+ * side of every ENI's veth pair and so sees every packet that an ENI sends;
+ * internal/tables/README.md tells the packet's story, which the functions
+ * below follow by its numbers.
+ */
+#include "related.h"
+
+/* Rewrites addresses and ports and the checksums over them. */
+static __always_inline void rewrite(struct __sk_buff *skb, struct headers *h, struct flow *flow, __u8 proto)
+{
+	__u32 l4 = sizeof(struct ethhdr) + sizeof(struct iphdr);
+	__u32 addr_delta = flow->addr_delta, port_delta = flow->port_delta;
+	__u32 check;
+	__u64 mangled = 0;
+
+	h->ip->saddr = flow->src.w[3];
+	h->ip->daddr = flow->dst.w[3];
+	h->ip->check = csum_apply(h->ip->check, addr_delta);
+	if (proto == IPPROTO_ICMP) /* neither ports nor a pseudo header */
+		return;
+	h->ports[0] = flow->sport;
+	h->ports[1] = flow->dport;
+
+	if (proto == IPPROTO_TCP) {
+		check = l4 + offsetof(struct tcphdr, check);
+	} else {
+		check = l4 + offsetof(struct udphdr, check);
+		mangled = BPF_F_MARK_MANGLED_0; /* no checksum stays none */
+	}
+	/* The helper knows of checksums that the device has still to complete. */
+	bpf_l4_csum_replace(skb, check, 0, addr_delta, BPF_F_PSEUDO_HDR | mangled);
+	if (port_delta)
+		bpf_l4_csum_replace(skb, check, 0, port_delta, mangled);
+}
+
+/* Sends a packet the way of its flow. */
+static __always_inline int forward(struct __sk_buff *skb, struct headers *h, struct flow *flow, __u8 proto)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u32 ifindex = flow->ifindex;
+	__u32 flags = flow->flags;
+
+	if (flow->last_seen != now)
+		flow->last_seen = now;
+	flow->packets++;
+	flow->bytes += skb->len;
+	if (h->tcp_flags & TCP_FIN)
+		flow->flags = flags |= FLOW_FIN;
+	if (h->tcp_flags & TCP_RST)
+		flow->flags = flags |= FLOW_RST;
+	if ((flags & (FLOW_REVERSE | FLOW_REPLIED)) == FLOW_REVERSE)
+		flow->flags = flags |= FLOW_REPLIED;
+
+	copy_mac(h->eth->h_dest, flow->dmac);
+	copy_mac(h->eth->h_source, router_mac);
+	if (flags & FLOW_TRANSLATED)
+		rewrite(skb, h, flow, proto);
+	return deliver(skb, ifindex);
+}
+
+SEC("tc")
+int isthmus(struct __sk_buff *skb)
+{
+	struct packet p;
+	struct headers h;
+	struct flow *flow;
+	enum drop_reason reason;
+
+	/* 1. Parse */
+	if (!find_frame(skb, &h))
+		return drop(0, DROP_MALFORMED);
+	if (h.eth->h_proto == bpf_htons(ETH_P_ARP))
+		return answer_arp(skb);
+	if (h.eth->h_proto != bpf_htons(ETH_P_IP))
+		return drop(0, DROP_UNSUPPORTED_PROTOCOL);
+	reason = parse(skb, &h, &p.key);
+	if (reason)
+		return drop(0, reason);
+
+	/* 2. Known flow */
+	flow = h.related ? NULL : bpf_map_lookup_elem(&flows, &p.key);
+	if (flow && !same_mac(h.eth->h_source, flow->smac))
+		return drop(flow->eni, DROP_SPOOFED);
+	if (flow && flow->epoch == current_epoch() && !begins_connection(h.tcp_flags))
+		return forward(skb, &h, flow, p.key.proto);
+
+	/* 3-5. New flow, or one to be evaluated anew */
+	p.seq = h.tcp_flags ? bpf_ntohl(h.tcp->seq) : 0;
+	p.icmp = h.icmp->type << 8 | h.icmp->code;
+	p.tcp_flags = h.tcp_flags;
+	p.known = false;
+	p.eni = 0;
+	copy_mac(p.mac, h.eth->h_source);
+
+	/* 6. Related */
+	if (h.related)
+		return relate(skb, &p);
+
+	reason = admit(&p);
+	if (reason)
+		return refuse(skb, &p, reason);
+	flow = bpf_map_lookup_elem(&flows, &p.key);
+	if (!flow) /* its sender is elsewhere now */
+		return drop(p.eni, DROP_SPOOFED);
+	return forward(skb, &h, flow, p.key.proto);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

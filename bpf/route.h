@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef ISTHMUS_ROUTE_H
+#define ISTHMUS_ROUTE_H
+
+#include "maps.h"
+
+static __always_inline struct eni *find_eni(__u32 number)
+{
+	return bpf_map_lookup_elem(&enis, &number);
+}
+
+/* The number of the ENI that may send from an address at a device; 0: none. */
+static __always_inline __u32 find_source(__u32 ifindex, const struct addr *addr)
+{
+	struct source_key key = {.ifindex = ifindex, .addr = *addr};
+	__u32 *number;
+
+	number = bpf_map_lookup_elem(&sources, &key);
+	if (!number) {
+		__builtin_memset(&key.addr, 0, sizeof(key.addr));
+		number = bpf_map_lookup_elem(&sources, &key);
+	}
+	return number ? *number : 0;
+}
+
+/* The number of the ENI that has an address in a network; 0: none. */
+static __always_inline __u32 find_address(__u32 network, const struct addr *addr)
+{
+	struct mapping_key key = {.network = network, .addr = *addr};
+	__u32 *number = bpf_map_lookup_elem(&mappings, &key);
+
+	return number ? *number : 0;
+}
+
+/* Consults a route table. */
+static __always_inline enum drop_reason route_to(__u32 route_table, const struct addr *addr)
+{
+	struct route_key key = {
+		.prefixlen = 8 * (sizeof(key.route_table) + sizeof(key.addr)),
+		.route_table = route_table,
+		.addr = *addr,
+	};
+	struct route *route = bpf_map_lookup_elem(&routes, &key);
+
+	if (!route)
+		return DROP_NO_ROUTE;
+	switch (route->kind) {
+	case ROUTE_LOCAL:
+		return DROP_NONE;
+	case ROUTE_BLACKHOLE:
+		return DROP_BLACKHOLE;
+	case ROUTE_INTERNET:
+		return DROP_NO_PUBLIC_ADDRESS;
+	default:
+		return DROP_NO_ROUTE;
+	}
+}
+
+#endif
