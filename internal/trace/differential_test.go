@@ -1,0 +1,254 @@
+package trace
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"github.com/isthmus-net/isthmus/bpf"
+	"github.com/isthmus-net/isthmus/internal/datapath"
+	"github.com/isthmus-net/isthmus/internal/netns"
+	"github.com/isthmus-net/isthmus/internal/tables"
+)
+
+// The results of the packet program (linux/pkt_cls.h).
+const (
+	actShot     = 2
+	actRedirect = 7
+)
+
+// differentialFlows is small, so that a full table is an ordinary case.
+const differentialFlows = 24
+
+// TestProgramAgrees runs random packets over random topologies, which change
+// under way, through the packet program and through Trace: both must come to
+// the same verdict, the same bytes and the same flow table.
+func TestProgramAgrees(t *testing.T) {
+	k := newKernel(t)
+	runtime.LockOSThread() // and never unlocked: the thread ends with the test
+	if err := k.ns.Enter(); err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, k.check)
+}
+
+// kernel is the packet program in a namespace that has a device for every ENI
+// a topology may have.
+type kernel struct {
+	t       *testing.T
+	ns      *netns.NS
+	dp      *datapath.Datapath
+	devices map[uint32]int
+	numbers map[uint32]uint32 // ENI by device
+}
+
+func newKernel(t *testing.T) *kernel {
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatalf("mount bpffs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	k := &kernel{t: t, devices: map[uint32]int{}, numbers: map[uint32]uint32{}}
+	holder, err := os.MkdirTemp("", "isthmus-trace-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(holder, "net")
+	k.ns, err = netns.Create(path, k.makeDevices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		k.ns.Close()
+		if err := netns.Delete(path); err != nil {
+			t.Error(err)
+		}
+		os.RemoveAll(holder)
+	})
+	if k.dp, err = datapath.Open(datapath.Options{PinDir: filepath.Join(dir, "trace"), MaxFlows: differentialFlows}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.dp.Close() })
+	return k
+}
+
+func (k *kernel) makeDevices() error {
+	for number := uint32(1); number <= 14; number++ {
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("eni%d", number)}, PeerName: fmt.Sprintf("peer%d", number)}
+		if err := netlink.LinkAdd(pair); err != nil {
+			return err
+		}
+		link, err := netlink.LinkByName(pair.Name)
+		if err != nil {
+			return err
+		}
+		k.devices[number] = link.Attrs().Index
+		k.numbers[uint32(link.Attrs().Index)] = number
+	}
+	return nil
+}
+
+// run puts a frame through the program as if it came from a device.
+func (k *kernel) run(t *rapid.T, device uint32, frame []byte) (action uint32, out []byte) {
+	type skb struct { // the start of struct __sk_buff
+		Len, PktType, Mark, QueueMapping, Protocol, VLANPresent, VLANTCI, VLANProto, Priority, IngressIfindex, Ifindex uint32
+		_                                                                                                              [37]uint32
+	}
+	in := skb{Ifindex: uint32(k.devices[device])}
+	options := ebpf.RunOptions{Data: frame, DataOut: make([]byte, 2048), Context: in, Repeat: 1}
+	action, err := k.dp.Program().Run(&options)
+	if err != nil {
+		t.Fatalf("run the packet program: %v", err)
+	}
+	return action, options.DataOut
+}
+
+// apply brings the tables in, and says which epoch they are.
+func (k *kernel) apply(t *rapid.T, top *topology) uint32 {
+	devices := map[uint32]int{}
+	for _, number := range top.devices {
+		devices[number] = k.devices[number]
+	}
+	if err := k.dp.Apply(top.tables, devices); err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+	var epoch uint32
+	if err := k.dp.Map(bpf.MapEpoch).Lookup(bpf.EpochCurrent, &epoch); err != nil {
+		t.Fatal(err)
+	}
+	return epoch
+}
+
+func (k *kernel) check(t *rapid.T) {
+	k.forget(t)
+	top := drawTopology(t)
+	flows := NewFlows(differentialFlows)
+	x := NewIndex(top.tables, k.apply(t, top))
+	for range rapid.IntRange(1, 40).Draw(t, "packets") {
+		if rapid.IntRange(1, 12).Draw(t, "change") == 1 {
+			top.change(t)
+			x = NewIndex(top.tables, k.apply(t, top))
+		}
+		p, ok := drawPacket(t, top, x, flows)
+		if !ok {
+			return
+		}
+		in := frame(k.t, &p)
+		before := describe(flows)
+		v := x.Trace(flows, p)
+		action, out := k.run(t, p.Device, in)
+		told := func() string { return fmt.Sprintf("%+v\n  became %s %+v\nflows before:\n%s", p, v.Reason, v, before) }
+		switch {
+		case v.Reset:
+			if want := reset(k.t, p); action != actRedirect || !bytes.Equal(out, want) {
+				t.Fatalf("%s\nwant a RST\n%x\ngot action %d\n%x", told(), want, action, out)
+			}
+		case v.Reason != bpf.DropNone:
+			if action != actShot {
+				t.Fatalf("%s\nthe program forwarded it", told())
+			}
+		default:
+			if want := forwarded(k.t, p, v); action != actRedirect || !bytes.Equal(out, want) {
+				t.Fatalf("%s\nwant\n%x\ngot action %d\n%x", told(), want, action, out)
+			}
+		}
+		if got, want := describe(k.flows(t, x)), describe(flows); got != want {
+			t.Fatalf("%s\nthe flow table holds\n%s\nwant\n%s", told(), got, want)
+		}
+	}
+}
+
+// forget empties the flow table.
+func (k *kernel) forget(t *rapid.T) {
+	m := k.dp.Map(bpf.MapFlows)
+	var key bpf.FlowKey
+	var keys []bpf.FlowKey
+	var value bpf.Flow
+	for entries := m.Iterate(); entries.Next(&key, &value); {
+		keys = append(keys, key)
+	}
+	for _, key := range keys {
+		if err := m.Delete(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// flows reads the program's flow table.
+func (k *kernel) flows(t *rapid.T, x *Index) *Flows {
+	fs := NewFlows(differentialFlows)
+	var key bpf.FlowKey
+	var f bpf.Flow
+	entries := k.dp.Map(bpf.MapFlows).Iterate()
+	addr := func(a bpf.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a.Netip(), bpf.Port(port)) }
+	for entries.Next(&key, &f) {
+		has := func(flag bpf.FlowFlags) bool { return f.Flags&flag != 0 }
+		fs.Entries[Key{k.numbers[key.Ifindex], addr(key.Src, key.Sport), addr(key.Dst, key.Dport), key.Proto}] = &Flow{
+			Src: addr(f.Src, f.Sport), Dst: addr(f.Dst, f.Dport), Device: k.numbers[f.Ifindex], SMAC: f.Smac, DMAC: f.Dmac,
+			ENI: f.Eni, Epoch: f.Epoch, Idle: f.Idle,
+			Reverse: has(bpf.FlowReverse), Translated: has(bpf.FlowTranslated),
+			TrackedSrc: has(bpf.FlowTrackedSrc), TrackedDst: has(bpf.FlowTrackedDst),
+			Fin: has(bpf.FlowFIN), Rst: has(bpf.FlowRST), Replied: has(bpf.FlowReplied),
+			Packets: f.Packets, Bytes: f.Bytes,
+		}
+	}
+	if err := entries.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+func describe(fs *Flows) string {
+	var b bytes.Buffer
+	for _, k := range sortedKeys(fs) {
+		fmt.Fprintf(&b, "  %+v -> %+v\n", k, *fs.Entries[k])
+	}
+	return b.String()
+}
+
+// change alters the tables as the control plane might.
+func (top *topology) change(t *rapid.T) {
+	d := drawer{t, top.tables}
+	if len(top.tables.ENIs) == 0 {
+		return
+	}
+	e := &top.tables.ENIs[d.number("changed", 0, len(top.tables.ENIs)-1)]
+	switch d.number("what changes", 0, 5) {
+	case 0:
+		e.Ingress = rapid.SampledFrom(top.tables.RuleSets).Draw(t, "new ingress").ID
+	case 1:
+		e.Egress = rapid.SampledFrom(top.tables.RuleSets).Draw(t, "new egress").ID
+	case 2:
+		e.Available = !e.Available
+	case 3:
+		if n := len(top.tables.Members); n > 0 {
+			i := d.number("member", 0, n-1)
+			top.tables.Members = append(top.tables.Members[:i:i], top.tables.Members[i+1:]...)
+		}
+	case 4:
+		if n := len(top.tables.Listeners); n > 0 {
+			i := d.number("listener", 0, n-1)
+			top.tables.Listeners = append(top.tables.Listeners[:i:i], top.tables.Listeners[i+1:]...)
+		}
+	case 5:
+		r := &top.tables.RouteTables[d.number("route table", 0, len(top.tables.RouteTables)-1)]
+		for i := range r.Routes {
+			if r.Routes[i].Prefix.Bits() == 16 {
+				r.Routes[i].Kind = tables.RouteKind(d.number("route kind", 1, 3))
+			}
+		}
+	}
+}

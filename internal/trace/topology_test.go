@@ -1,0 +1,248 @@
+package trace
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+
+	"pgregory.net/rapid"
+
+	"github.com/isthmus-net/isthmus/internal/maglev"
+	"github.com/isthmus-net/isthmus/internal/tables"
+)
+
+// topology is random tables: small networks with the same addresses, so that
+// whatever is mixed up between networks meets something to go wrong with.
+type topology struct {
+	tables  *tables.Tables
+	devices []uint32 // ENIs that have a device
+	addrs   []netip.Addr
+}
+
+// pool is where all addresses and ports come from: few, so that packets meet.
+func poolAddress(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 0, byte(i >> 2), byte(i&3 + 1)})
+}
+
+const poolSize = 16
+
+var poolPorts = []uint16{80, 443, 8080, 1024, 40000}
+
+func drawTopology(t *rapid.T) *topology {
+	d := drawer{t, &tables.Tables{}}
+	top := &topology{tables: d.tables}
+	for i := range poolSize {
+		top.addrs = append(top.addrs, poolAddress(i))
+	}
+	for n := uint32(1); n <= 3; n++ {
+		d.tables.Networks = append(d.tables.Networks, tables.Network{Number: n, ID: fmt.Sprintf("vpc-%d", n)})
+		d.routeTable(2*n - 1)
+		d.routeTable(2 * n)
+	}
+	for range d.number("rule sets", 1, 4) {
+		d.ruleSet()
+	}
+	free := map[uint32][]int{}
+	for n := uint32(1); n <= 3; n++ {
+		free[n] = rapid.Permutation(rangeOf(poolSize)).Draw(t, "addresses")
+	}
+	take := func(network uint32) (netip.Addr, bool) {
+		if len(free[network]) == 0 {
+			return netip.Addr{}, false
+		}
+		i := free[network][0]
+		free[network] = free[network][1:]
+		return poolAddress(i), true
+	}
+	var nodes, nats, carriers []uint32
+	for number := uint32(1); number <= 14; number++ {
+		network := uint32(d.number("network", 1, 3))
+		addr, ok := take(network)
+		if !ok {
+			continue
+		}
+		e := d.eni(number, network, addr)
+		switch kind := d.number("kind", 0, 9); {
+		case kind < 5:
+			e.Kind = tables.Host
+			if d.chance("device", 85) {
+				e.Device = &tables.Device{}
+				top.devices = append(top.devices, number)
+				carriers = append(carriers, number)
+			}
+			e.AnySource = d.chance("any source", 10)
+			if more, ok := take(network); ok && d.chance("secondary", 20) {
+				e.Addresses = append(e.Addresses, more)
+			}
+		case kind < 7:
+			e.Kind = tables.LoadBalancer
+			e.Enforce = d.chance("enforce", 50)
+			nodes = append(nodes, number)
+		case kind < 8:
+			e.Kind = tables.Endpoint
+			e.Available = d.chance("available", 80)
+			if len(nodes) > 0 {
+				e.Peer = rapid.SampledFrom(nodes).Draw(t, "peer")
+			}
+		case kind < 9:
+			e.Kind = tables.NAT
+			nats = append(nats, number)
+		default:
+			if len(nats) == 0 || len(carriers) == 0 {
+				continue
+			}
+			e.Kind = tables.NATSource
+			e.Peer = rapid.SampledFrom(nats).Draw(t, "nat")
+			e.Carrier = rapid.SampledFrom(carriers).Draw(t, "carrier")
+			for _, other := range d.tables.ENIs {
+				for _, a := range other.Addresses {
+					if device(&other) == e.Carrier && a == addr {
+						ok = false // one device can't have an address twice
+					}
+				}
+			}
+			if !ok {
+				continue
+			}
+		}
+		d.tables.ENIs = append(d.tables.ENIs, e)
+	}
+	d.targets(nodes)
+	return top
+}
+
+type drawer struct {
+	t      *rapid.T
+	tables *tables.Tables
+}
+
+func (d drawer) number(what string, low, high int) int {
+	return rapid.IntRange(low, high).Draw(d.t, what)
+}
+func (d drawer) chance(what string, percent int) bool { return d.number(what, 1, 100) <= percent }
+
+func (d drawer) eni(number, network uint32, addr netip.Addr) tables.ENI {
+	e := tables.ENI{
+		Number: number, ID: fmt.Sprintf("eni-%d", number), Network: network, Addresses: []netip.Addr{addr},
+		MAC:        [6]byte{0x0e, 0, 0, 0, 0, byte(number)},
+		RouteTable: 2*network - uint32(d.number("route table", 0, 1)),
+	}
+	set := func(what string) (uint64, bool) {
+		if d.chance(what, 40) {
+			return 0, false
+		}
+		s := rapid.SampledFrom(d.tables.RuleSets).Draw(d.t, what)
+		return s.ID, false
+	}
+	e.Ingress, _ = set("ingress")
+	e.Egress, _ = set("egress")
+	e.IngressOpen, e.EgressOpen = d.chance("ingress open", 30), d.chance("egress open", 60)
+	return e
+}
+
+func (d drawer) routeTable(number uint32) {
+	r := tables.RouteTable{Number: number, ID: fmt.Sprintf("rtb-%d", number)}
+	for _, bits := range []int{0, 8, 16, 24, 32} {
+		if !d.chance("route", 50) && bits != 16 {
+			continue
+		}
+		prefix, _ := poolAddress(d.number("prefix", 0, poolSize-1)).Prefix(bits)
+		kind := tables.Local
+		if bits != 16 && d.chance("not local", 30) {
+			kind = tables.RouteKind(d.number("route kind", 1, 3))
+		}
+		r.Routes = append(r.Routes, tables.Route{Prefix: prefix, Kind: kind})
+	}
+	d.tables.RouteTables = append(d.tables.RouteTables, r)
+}
+
+// ruleSet draws prefixes whose ranges do not overlap and are in order.
+func (d drawer) ruleSet() {
+	var s tables.RuleSet
+	for _, bits := range []int{0, 22, 30, 32} {
+		if !d.chance("rule prefix", 60) {
+			continue
+		}
+		prefix, _ := poolAddress(d.number("rule address", 0, poolSize-1)).Prefix(bits)
+		p := tables.RulePrefix{Prefix: prefix}
+		for _, protocol := range []uint8{tables.ICMP, tables.TCP, tables.UDP} {
+			low := 0
+			for low < 65536 && d.chance("range", 70) {
+				from := low
+				if d.chance("gap", 50) {
+					from = rapid.IntRange(low, 65535).Draw(d.t, "low")
+				}
+				to := 65535
+				if d.chance("bounded", 50) {
+					to = rapid.IntRange(from, 65535).Draw(d.t, "high")
+				}
+				p.Ranges = append(p.Ranges, tables.Range{Protocol: protocol, Low: uint16(from), High: uint16(to), Open: d.chance("open", 50)})
+				low = to + 1
+			}
+		}
+		s.Prefixes = append(s.Prefixes, p)
+	}
+	s.ID = contentName(s)
+	d.tables.RuleSets = append(d.tables.RuleSets, s)
+}
+
+func (d drawer) targets(nodes []uint32) {
+	var sets []uint64
+	for range d.number("target sets", 0, 3) {
+		var s tables.TargetSet
+		for range d.number("targets", 1, 3) {
+			s.Targets = append(s.Targets, d.addrPort("target"))
+		}
+		s.Slots = maglev.Table(s.Targets, maglev.Size(len(s.Targets)))
+		s.ID = contentName(s)
+		d.tables.TargetSets = append(d.tables.TargetSets, s)
+		sets = append(sets, s.ID)
+	}
+	seen := map[listenerKey]bool{}
+	for _, node := range nodes {
+		for range d.number("listeners", 0, 4) {
+			l := tables.Listener{
+				ENI: node, Protocol: rapid.SampledFrom([]uint8{tables.TCP, tables.UDP}).Draw(d.t, "protocol"),
+				Port:  rapid.SampledFrom(poolPorts).Draw(d.t, "listener port"),
+				Group: uint64(d.number("group", 1, 2)), Idle: uint16(d.number("idle", 60, 6000)),
+				PreserveClient: d.chance("preserve", 50), ID: "listener",
+			}
+			if len(sets) > 0 && d.chance("has targets", 90) {
+				l.Targets = rapid.SampledFrom(sets).Draw(d.t, "target set")
+			}
+			if k := (listenerKey{l.ENI, l.Protocol, l.Port}); !seen[k] {
+				seen[k] = true
+				d.tables.Listeners = append(d.tables.Listeners, l)
+			}
+		}
+	}
+	members := map[tables.Member]bool{}
+	for _, s := range d.tables.TargetSets {
+		for _, target := range s.Targets {
+			m := tables.Member{Group: uint64(d.number("member of", 1, 2)), Target: target}
+			if !members[m] && d.chance("member", 80) {
+				members[m] = true
+				d.tables.Members = append(d.tables.Members, m)
+			}
+		}
+	}
+}
+
+func (d drawer) addrPort(what string) netip.AddrPort {
+	return netip.AddrPortFrom(poolAddress(d.number(what, 0, poolSize-1)), rapid.SampledFrom(poolPorts).Draw(d.t, what+" port"))
+}
+
+// contentName names a set as the compiler does: by what it holds.
+func contentName(set any) uint64 {
+	h := fnv.New64a()
+	fmt.Fprint(h, set)
+	return h.Sum64()
+}
+
+func rangeOf(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
+	}
+	return s
+}

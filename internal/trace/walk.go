@@ -1,0 +1,239 @@
+package trace
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/isthmus-net/isthmus/bpf"
+	"github.com/isthmus-net/isthmus/internal/tables"
+)
+
+// walk is the way of a flow's first packet from ENI to ENI: step 4 of the
+// story.
+type walk struct {
+	reason  bpf.DropReason
+	arrived *tables.ENI // the host at the end
+
+	src            netip.Addr // as the destination sees it
+	dst            netip.AddrPort
+	rewritesSource bool
+	listener       *tables.Listener
+
+	openSrc, openDst bool // nothing needs tracking at that end
+	steps            []Step
+}
+
+// evaluate walks p, sent by sender. known is the forward entry when a flow is
+// looked at once more under new tables.
+func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
+	w := &walk{src: p.Src.Addr(), dst: p.Dst}
+	me := sender
+	if known != nil {
+		w.src = known.Src.Addr()
+	}
+	if sender.Kind == tables.NATSource {
+		me = x.enis[sender.Peer]
+		if me == nil {
+			return w.stop(bpf.DropNoAddress, sender.ID, "no-address: %s leads to no ENI", sender.ID)
+		}
+		if w.rewritesSource = true; known == nil {
+			w.src = me.Addresses[0]
+		}
+		w.pass(me.ID, "nat: sent as %s in %s", w.src, x.networks[me.Network])
+	}
+	if known == nil || !known.TrackedSrc {
+		var ok bool
+		if ok, w.openSrc = x.allowed(me.Egress, p.Dst.Addr(), p.Protocol, p.rulePort()); !ok {
+			return w.stop(bpf.DropSGEgress, me.ID, "sg-egress: %s of %s allows no %s to %s", groups(me), me.ID, port(p, p.rulePort()), p.Dst.Addr())
+		}
+	}
+	w.openSrc = w.openSrc && (me.Ingress == 0 || me.IngressOpen)
+	route := x.route(me.RouteTable, p.Dst.Addr())
+	switch {
+	case route == nil:
+		return w.stop(bpf.DropNoRoute, x.tableID(me), "no-route: %s has no route to %s", x.tableID(me), p.Dst.Addr())
+	case route.Kind == tables.Blackhole:
+		return w.stop(bpf.DropBlackhole, x.tableID(me), "blackhole: %s leads %s nowhere", x.tableID(me), route.Prefix)
+	case route.Kind == tables.Internet:
+		return w.stop(bpf.DropNoPublicAddress, x.tableID(me), "no-public-address: %s leads to an internet gateway, and %s has no public address", route.Prefix, me.ID)
+	}
+	at := x.mappings[address{me.Network, p.Dst.Addr()}]
+	if at == nil || at.Kind == tables.NAT || at.Kind == tables.NATSource {
+		return w.stop(bpf.DropNoAddress, x.networks[me.Network], "no-address: no ENI of %s accepts packets for %s", x.networks[me.Network], p.Dst.Addr())
+	}
+	w.pass(me.ID, "sends %s to %s (%s)", port(p, p.rulePort()), p.Dst.Addr(), at.ID)
+
+	throughEndpoint := at.Kind == tables.Endpoint
+	if throughEndpoint {
+		if at = x.throughEndpoint(w, at, p, known); at == nil {
+			return w
+		}
+	}
+	if at.Kind == tables.LoadBalancer {
+		if at = x.throughBalancer(w, at, p, known, throughEndpoint); at == nil {
+			return w
+		}
+	}
+	if at.Kind != tables.Host || known != nil && w.listener == nil && known.Dst != p.Dst {
+		return w.stop(bpf.DropNoAddress, at.ID, "no-address: %s accepts no packets", at.ID)
+	}
+	if at == me && w.src == p.Src.Addr() {
+		return w.stop(bpf.DropHairpin, at.ID, "hairpin: the way of %s leads back to its sender", w.dst)
+	}
+	arrivalPort := p.rulePort()
+	if p.Protocol != tables.ICMP {
+		arrivalPort = w.dst.Port()
+	}
+	if known == nil || !known.TrackedDst {
+		var ok bool
+		if ok, w.openDst = x.allowed(at.Ingress, w.src, p.Protocol, arrivalPort); !ok {
+			return w.stop(bpf.DropSGIngress, at.ID, "sg-ingress: %s of %s allows no %s from %s", groups(at), at.ID, port(p, arrivalPort), w.src)
+		}
+	}
+	w.openDst = w.openDst && (at.Egress == 0 || at.EgressOpen)
+	if at.Device == nil {
+		return w.stop(bpf.DropNoDevice, at.ID, "no-device: %s is attached to nothing", at.ID)
+	}
+	if w.rewritesSource && w.listener == nil && p.Protocol == tables.TCP && known == nil && !p.syn() {
+		return w.stop(bpf.DropIdle, me.ID, "idle: not the start of a connection, and no connection known")
+	}
+	w.arrived = at
+	w.pass(at.ID, "arrives from %s at %s", w.src, w.dst)
+	return w
+}
+
+// throughEndpoint goes on from an interface endpoint to the load balancer's
+// node behind it; nil if the walk ends there.
+func (x *Index) throughEndpoint(w *walk, at *tables.ENI, p Packet, known *Flow) *tables.ENI {
+	if known == nil {
+		if ok, _ := x.allowed(at.Ingress, w.src, p.Protocol, p.rulePort()); !ok {
+			w.stop(bpf.DropSGIngress, at.ID, "sg-ingress: %s of %s allows no %s from %s", groups(at), at.ID, port(p, p.rulePort()), w.src)
+			return nil
+		}
+	}
+	if !at.Available {
+		w.stop(bpf.DropNotAccepted, at.Owner, "not-accepted: the connection of endpoint %s is not available", at.Owner)
+		return nil
+	}
+	node := x.enis[at.Peer]
+	if node == nil || node.Kind != tables.LoadBalancer {
+		w.stop(bpf.DropNoHealthyTarget, at.Owner, "no-healthy-target: the service of endpoint %s has no load balancer in this zone", at.Owner)
+		return nil
+	}
+	w.pass(at.ID, "endpoint %s: leads to %s in %s", at.Owner, node.ID, x.networks[node.Network])
+	return node
+}
+
+// throughBalancer chooses a target of a load balancer's node and goes on at
+// its ENI; nil if the walk ends there.
+func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow, throughEndpoint bool) *tables.ENI {
+	if known == nil && (!throughEndpoint || node.Enforce) {
+		if ok, _ := x.allowed(node.Ingress, w.src, p.Protocol, p.rulePort()); !ok {
+			w.stop(bpf.DropSGIngress, node.ID, "sg-ingress: %s of %s allows no %s from %s", groups(node), node.ID, port(p, p.rulePort()), w.src)
+			return nil
+		}
+	}
+	w.listener = x.listeners[listenerKey{node.Number, p.Protocol, p.Dst.Port()}]
+	if w.listener == nil {
+		w.stop(bpf.DropNoListener, node.Owner, "no-listener: %s has no listener on %s", node.Owner, port(p, p.rulePort()))
+		return nil
+	}
+	if p.Protocol == tables.TCP && known == nil && !p.syn() {
+		w.stop(bpf.DropIdle, node.ID, "idle: not the start of a connection, and no connection known")
+		return nil
+	}
+	if known != nil {
+		w.dst = known.Dst
+		if !x.members[tables.Member{Group: w.listener.Group, Target: w.dst}] {
+			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s is no longer a target of %s", w.dst, w.listener.ID)
+			return nil
+		}
+	} else {
+		set := x.targets[w.listener.Targets]
+		if set == nil {
+			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s has no target to choose in the zone of %s", w.listener.ID, node.ID)
+			return nil
+		}
+		slot := uint32(tables.Hash(p.Src, p.Dst, p.Protocol, p.seqOfStart())) % uint32(len(set.Slots))
+		w.dst = set.Targets[set.Slots[slot]]
+	}
+	at := x.mappings[address{node.Network, w.dst.Addr()}]
+	if at == nil || at.Kind != tables.Host {
+		w.stop(bpf.DropNoAddress, x.networks[node.Network], "no-address: no ENI of %s accepts packets for target %s", x.networks[node.Network], w.dst.Addr())
+		return nil
+	}
+	if known == nil && (!w.listener.PreserveClient || throughEndpoint) {
+		w.src, w.rewritesSource = node.Addresses[0], true
+	}
+	if known == nil {
+		if ok, _ := x.allowed(node.Egress, w.dst.Addr(), p.Protocol, w.dst.Port()); !ok {
+			w.stop(bpf.DropSGEgress, node.ID, "sg-egress: %s of %s allows no %s to %s", groups(node), node.ID, port(p, w.dst.Port()), w.dst.Addr())
+			return nil
+		}
+	}
+	w.pass(node.ID, "load balancer %s: chose %s", node.Owner, w.dst)
+	return at
+}
+
+// tracked says at which ends the flow outlives the rule that let it in.
+func (w *walk) tracked(p Packet) (src, dst bool) {
+	if w.rewritesSource || w.dst != p.Dst || p.Protocol == tables.ICMP {
+		return true, true
+	}
+	return !w.openSrc, !w.openDst
+}
+
+// idle is how many seconds without a packet end the flow.
+func (w *walk) idle(p Packet) uint32 {
+	switch {
+	case w.listener != nil && p.Protocol == tables.TCP:
+		return uint32(w.listener.Idle)
+	case w.listener != nil:
+		return 120
+	case w.rewritesSource && p.Protocol == tables.TCP:
+		return 350
+	case p.Protocol == tables.TCP:
+		return 432000
+	case p.Protocol == tables.UDP:
+		return 180
+	}
+	return 30
+}
+
+func (w *walk) stop(reason bpf.DropReason, at, format string, args ...any) *walk {
+	w.reason = reason
+	w.steps = append(w.steps, Step{At: at, Text: fmt.Sprintf(format, args...)})
+	return w
+}
+
+func (w *walk) pass(at, format string, args ...any) {
+	w.steps = append(w.steps, Step{At: at, Text: fmt.Sprintf(format, args...)})
+}
+
+func (x *Index) tableID(e *tables.ENI) string {
+	if t := x.routes[e.RouteTable]; t != nil {
+		return t.ID
+	}
+	return "no route table"
+}
+
+func groups(e *tables.ENI) string {
+	if len(e.Groups) == 0 {
+		return "no security group"
+	}
+	return strings.Join(e.Groups, ", ")
+}
+
+// port names a protocol and port as in tcp/80; for ICMP its type.
+func port(p Packet, number uint16) string {
+	switch p.Protocol {
+	case tables.TCP:
+		return fmt.Sprintf("tcp/%d", number)
+	case tables.UDP:
+		return fmt.Sprintf("udp/%d", number)
+	case tables.ICMP:
+		return fmt.Sprintf("icmp/%d", number>>8)
+	}
+	return fmt.Sprintf("protocol %d", p.Protocol)
+}
