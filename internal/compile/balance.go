@@ -1,0 +1,149 @@
+package compile
+
+import (
+	"hash/fnv"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/isthmus-net/isthmus/internal/maglev"
+	"github.com/isthmus-net/isthmus/internal/resource"
+	"github.com/isthmus-net/isthmus/internal/tables"
+)
+
+const defaultTCPIdle = 350 // seconds
+
+// balance adds the listeners of all load balancers' nodes, and what they
+// choose from.
+func (c *compiler) balance(t *tables.Tables) {
+	groups := index(c.in.TargetGroups)
+	healthy := map[string]bool{}
+	for _, h := range c.in.TargetHealth {
+		healthy[h.Key()] = h.State == "healthy"
+	}
+	for _, l := range c.in.Listeners {
+		lb, group := c.balancers[l.LoadBalancer], groups[l.TargetGroup]
+		if lb == nil || group == nil {
+			continue
+		}
+		choosable := choosable(group, healthy)
+		member := hashText(group.ARN)
+		for _, target := range slices.Concat(choosable, draining(group)) {
+			t.Members = append(t.Members, tables.Member{Group: member, Target: addrPort(target)})
+		}
+		for _, z := range lb.Zones {
+			node := c.interfaces[z.Interface]
+			if node == nil {
+				continue
+			}
+			set := targetSet(inZone(choosable, z.Zone, crossZone(lb, group)))
+			if set.ID != 0 {
+				t.TargetSets = append(t.TargetSets, set)
+			}
+			for _, protocol := range protocols(l.Protocol) {
+				t.Listeners = append(t.Listeners, tables.Listener{
+					ENI:            node.Number,
+					Protocol:       protocol,
+					Port:           uint16(l.Port),
+					Targets:        set.ID,
+					Group:          member,
+					Idle:           idleTimeout(l),
+					PreserveClient: preservesClient(group),
+					ID:             l.ARN,
+				})
+			}
+		}
+	}
+}
+
+// choosable are the targets that new flows may go to: the healthy ones, or, if
+// no target is healthy anywhere, all (NLB fails open).
+func choosable(g *resource.TargetGroup, healthy map[string]bool) []resource.Target {
+	var registered, good []resource.Target
+	for _, t := range g.Targets {
+		if t.DrainingUntil != 0 {
+			continue
+		}
+		registered = append(registered, t)
+		if healthy[resource.TargetHealthKey(g.ARN, t.ID, t.Port)] {
+			good = append(good, t)
+		}
+	}
+	if len(good) == 0 {
+		return registered
+	}
+	return good
+}
+
+// draining are the targets that keep the flows they have.
+func draining(g *resource.TargetGroup) []resource.Target {
+	return slices.DeleteFunc(slices.Clone(g.Targets), func(t resource.Target) bool { return t.DrainingUntil == 0 })
+}
+
+// inZone leaves out what a node may not choose: other zones' targets, unless
+// the balancer works across zones.
+func inZone(targets []resource.Target, zone string, cross bool) []resource.Target {
+	return slices.DeleteFunc(slices.Clone(targets), func(t resource.Target) bool {
+		return !cross && t.Zone != zone && t.Zone != "all"
+	})
+}
+
+// preservesClient: by default client addresses are preserved for instances,
+// and for addresses unless the protocol is TCP.
+func preservesClient(g *resource.TargetGroup) bool {
+	if v := g.Attributes["preserve_client_ip.enabled"]; v != "" {
+		return v == "true"
+	}
+	return g.TargetType == "instance" || g.Protocol != "TCP"
+}
+
+func idleTimeout(l *resource.Listener) uint16 {
+	if n, err := strconv.ParseUint(l.Attributes["tcp.idle_timeout.seconds"], 10, 16); err == nil {
+		return uint16(n)
+	}
+	return defaultTCPIdle
+}
+
+func protocols(listener string) []uint8 {
+	switch listener {
+	case "TCP":
+		return []uint8{tables.TCP}
+	case "UDP":
+		return []uint8{tables.UDP}
+	case "TCP_UDP":
+		return []uint8{tables.TCP, tables.UDP}
+	}
+	return nil
+}
+
+// targetSet spreads targets over the slots of a Maglev table; its ID is zero
+// if there are none.
+func targetSet(targets []resource.Target) tables.TargetSet {
+	if len(targets) == 0 {
+		return tables.TargetSet{}
+	}
+	var s tables.TargetSet
+	for _, t := range targets {
+		s.Targets = append(s.Targets, addrPort(t))
+	}
+	slices.SortFunc(s.Targets, netip.AddrPort.Compare)
+	s.Targets = slices.Compact(s.Targets)
+	s.Slots = maglev.Table(s.Targets, maglev.Size(len(s.Targets)))
+	h := fnv.New64a()
+	for _, t := range s.Targets {
+		b, _ := t.MarshalBinary()
+		h.Write(b)
+	}
+	s.ID = max(h.Sum64(), 1)
+	return s
+}
+
+func addrPort(t resource.Target) netip.AddrPort {
+	return netip.AddrPortFrom(t.Address, uint16(t.Port))
+}
+
+func hashText(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return max(h.Sum64(), 1)
+}

@@ -1,0 +1,46 @@
+package control
+
+import (
+	"github.com/isthmus-net/isthmus/internal/compile"
+	"github.com/isthmus-net/isthmus/internal/store"
+)
+
+// dataPlane reads what the data plane and the health checks are made of.
+func dataPlane(r store.Reader) compile.Input {
+	return compile.Input{
+		VPCs:              store.VPCs.List(r),
+		Subnets:           store.Subnets.List(r),
+		RouteTables:       store.RouteTables.List(r),
+		SecurityGroups:    store.SecurityGroups.List(r),
+		Rules:             store.SecurityGroupRules.List(r),
+		NetworkInterfaces: store.NetworkInterfaces.List(r),
+		EndpointServices:  store.EndpointServices.List(r),
+		VPCEndpoints:      store.VPCEndpoints.List(r),
+		LoadBalancers:     store.LoadBalancers.List(r),
+		Listeners:         store.Listeners.List(r),
+		TargetGroups:      store.TargetGroups.List(r),
+		TargetHealth:      store.TargetHealth.List(r),
+	}
+}
+
+// gateway reads what the gateway's configuration is made of.
+func gateway(r store.Reader, region string) compile.GatewayInput {
+	return compile.GatewayInput{
+		Region:          region,
+		RestAPIs:        store.RestAPIs.List(r),
+		RestStages:      store.RestStages.List(r),
+		RestDeployments: store.RestDeployments.List(r),
+		HTTPAPIs:        store.HTTPAPIs.List(r),
+		HTTPStages:      store.HTTPStages.List(r),
+		HTTPDeployments: store.HTTPDeployments.List(r),
+		LinksV1:         store.VPCLinksV1.List(r),
+		LinksV2:         store.VPCLinksV2.List(r),
+		Endpoints:       store.VPCEndpoints.List(r),
+		Interfaces:      store.NetworkInterfaces.List(r),
+		Subnets:         store.Subnets.List(r),
+		LoadBalancers:   store.LoadBalancers.List(r),
+		Listeners:       store.Listeners.List(r),
+		TargetGroups:    store.TargetGroups.List(r),
+		TargetHealth:    store.TargetHealth.List(r),
+	}
+}

@@ -1,0 +1,120 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/resource"
+	"github.com/isthmus-net/isthmus/internal/store"
+	"github.com/isthmus-net/isthmus/internal/vpc"
+)
+
+// CreateInstanceParams ask for an instance: an ENI with a namespace of its own.
+type CreateInstanceParams struct {
+	Account string     `json:"account"`
+	Region  string     `json:"region"`
+	Subnet  string     `json:"subnet"`
+	Groups  []string   `json:"groups"` // empty: the VPC's default group
+	Address netip.Addr `json:"address,omitzero"`
+	Name    string     `json:"name,omitempty"` // tag Name
+	// AnySource turns the source/destination check off.
+	AnySource bool `json:"anySource,omitempty"`
+}
+
+// Instance is what was made.
+type Instance struct {
+	Instance  string     `json:"instance"`
+	Interface string     `json:"interface"`
+	Number    uint32     `json:"number"`
+	Address   netip.Addr `json:"address"`
+}
+
+func (c *controller) createInstance(ctx context.Context, p CreateInstanceParams) (out Instance, err error) {
+	_, err = c.db.Update(ctx, func(tx *store.Tx) error {
+		subnet, err := vpc.FindSubnet(tx, p.Account, p.Region, p.Subnet)
+		if err != nil {
+			return err
+		}
+		groups := p.Groups
+		if len(groups) == 0 {
+			v, err := vpc.FindVPC(tx, p.Account, p.Region, subnet.VPC)
+			if err != nil {
+				return err
+			}
+			groups = []string{v.DefaultGroup}
+		}
+		i := &resource.Instance{
+			Meta: resource.Meta{Account: p.Account, Region: p.Region, Created: time.Now().UTC()},
+			ID:   vpc.NewID("i"),
+		}
+		if p.Name != "" {
+			i.Tags = map[string]string{"Name": p.Name}
+		}
+		n, err := vpc.CreateInterface(tx, vpc.InterfaceSpec{
+			Account: p.Account, Region: p.Region, Subnet: p.Subnet, Address: p.Address, Groups: groups,
+			NoSourceDestCheck: p.AnySource, Tags: i.Tags,
+			Attachment: &resource.Attachment{ID: vpc.NewID("eni-attach"), Instance: i.ID},
+		})
+		if err != nil {
+			return err
+		}
+		i.Interface = n.ID
+		store.Instances.Put(tx, i)
+		out = Instance{Instance: i.ID, Interface: n.ID, Number: n.Number, Address: n.Addresses[0]}
+		return nil
+	})
+	return out, err
+}
+
+// TerminateInstanceParams name an instance.
+type TerminateInstanceParams struct {
+	Instance string `json:"instance"`
+}
+
+// terminateInstance removes an instance and its ENI; no error if it is gone.
+func (c *controller) terminateInstance(ctx context.Context, p TerminateInstanceParams) (struct{}, error) {
+	_, err := c.db.Update(ctx, func(tx *store.Tx) error {
+		if i, ok := store.Instances.Get(tx, p.Instance); ok {
+			vpc.DeleteInterface(tx, i.Interface)
+			store.Instances.Delete(tx, i.ID)
+		}
+		return nil
+	})
+	return struct{}{}, err
+}
+
+// AttachParams put an ENI into a namespace that exists, or take it out.
+type AttachParams struct {
+	Interface string `json:"interface"`
+	Netns     string `json:"netns"` // a path; empty: a namespace is made
+	Detach    bool   `json:"detach,omitempty"`
+}
+
+// attachInterface attaches an ENI that is attached to nothing, or detaches one
+// that was attached so.
+func (c *controller) attachInterface(ctx context.Context, p AttachParams) (out Instance, err error) {
+	_, err = c.db.Update(ctx, func(tx *store.Tx) error {
+		n, ok := store.NetworkInterfaces.Get(tx, p.Interface)
+		switch {
+		case !ok:
+			return fmt.Errorf("attach %s: there is no such network interface", p.Interface)
+		case n.Requester != "" || n.NAT != "":
+			return fmt.Errorf("attach %s: it is managed by %s", n.ID, n.Requester)
+		case n.Attachment != nil && n.Attachment.Instance != "":
+			return fmt.Errorf("attach %s: it belongs to instance %s", n.ID, n.Attachment.Instance)
+		case p.Detach && n.Attachment == nil:
+			return fmt.Errorf("detach %s: it is attached to nothing", n.ID)
+		case !p.Detach && n.Attachment != nil:
+			return fmt.Errorf("attach %s: it is attached to %s already; detach it first", n.ID, n.Attachment.Netns)
+		}
+		if n.Attachment = nil; !p.Detach {
+			n.Attachment = &resource.Attachment{ID: vpc.NewID("eni-attach"), Netns: p.Netns}
+		}
+		store.NetworkInterfaces.Put(tx, n)
+		out = Instance{Interface: n.ID, Number: n.Number, Address: n.Addresses[0]}
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,109 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/service/apigateway"
+	"github.com/isthmus-net/isthmus/internal/service/apigatewayv2"
+	"github.com/isthmus-net/isthmus/internal/service/ec2"
+	"github.com/isthmus-net/isthmus/internal/service/elbv2"
+	"github.com/isthmus-net/isthmus/internal/service/sts"
+	"github.com/isthmus-net/isthmus/internal/store"
+	"github.com/isthmus-net/isthmus/internal/vpc"
+	"github.com/isthmus-net/isthmus/internal/wire"
+	wireapigateway "github.com/isthmus-net/isthmus/internal/wire/apigateway"
+	wireapigatewayv2 "github.com/isthmus-net/isthmus/internal/wire/apigatewayv2"
+	wireec2 "github.com/isthmus-net/isthmus/internal/wire/ec2"
+	wireelbv2 "github.com/isthmus-net/isthmus/internal/wire/elbv2"
+	wirests "github.com/isthmus-net/isthmus/internal/wire/sts"
+)
+
+// Config says where the control process finds what it needs.
+type Config struct {
+	DataDir       string   // of the embedded etcd
+	EtcdEndpoints []string // of an external one instead
+	Region        string
+	API           net.Listener // AWS API
+	Feed          net.Listener // Unix socket
+	// Allow says which user may subscribe as which role.
+	Allow func(role feed.Role, uid int) bool
+	Log   *slog.Logger
+}
+
+// Limits of the AWS API against slow and idle clients.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// Main runs the control process until ctx ends.
+func Main(ctx context.Context, c Config) (err error) {
+	db, err := store.Open(ctx, store.Config{Dir: c.DataDir, Endpoints: c.EtcdEndpoints, Log: c.Log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := db.Update(ctx, func(tx *store.Tx) error { return vpc.EnsureServiceVPC(tx, c.Region) }); err != nil {
+		return fmt.Errorf("make API Gateway's network: %w", err)
+	}
+
+	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: c.Allow})
+	ctl := &controller{
+		db: db, feed: subscribers, region: c.Region, log: c.Log,
+		published: map[feed.Role]publication{},
+	}
+	ctl.serveRequests()
+	api := &http.Server{
+		Handler: wire.NewHandler(wire.Options{DefaultRegion: c.Region, Log: c.Log},
+			wire.Service{API: wireec2.API, Server: ec2.New(db)},
+			wire.Service{API: wireelbv2.API, Server: elbv2.New(db)},
+			wire.Service{API: wireapigateway.API, Server: apigateway.New(db)},
+			wire.Service{API: wireapigatewayv2.API, Server: apigatewayv2.New(db)},
+			wire.Service{API: wirests.API, Server: sts.Service{}},
+		),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return ctl.run(ctx) })
+	group.Go(func() error { return subscribers.Serve(c.Feed) })
+	group.Go(func() error {
+		if err := api.Serve(c.API); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		subscribers.Close()
+		return api.Shutdown(grace)
+	})
+	return group.Wait()
+}
+
+// serveRequests answers what the other processes ask.
+func (c *controller) serveRequests() {
+	c.feed.Handle("create-instance", only(roleNode, c.createInstance))
+	c.feed.Handle("terminate-instance", only(roleNode, c.terminateInstance))
+	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
+	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
+	c.feed.Handle("explain", only(roleGateway, func(_ context.Context, p ExplainParams) (TraceResult, error) { return c.tracer.explain(p) }))
+	c.feed.Handle("health", only(roleHealth, c.reportHealth))
+}

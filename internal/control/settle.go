@@ -1,0 +1,126 @@
+package control
+
+import (
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/resource"
+	"github.com/isthmus-net/isthmus/internal/store"
+)
+
+// unsettled names the rows of a snapshot whose state waits for the data plane.
+type unsettled struct {
+	endpoints, balancers, linksV1, linksV2 []string
+}
+
+func (u unsettled) empty() bool {
+	return len(u.endpoints)+len(u.balancers)+len(u.linksV1)+len(u.linksV2) == 0
+}
+
+func findUnsettled(r store.Reader) (u unsettled) {
+	for e := range store.VPCEndpoints.Scan(r) {
+		if e.State == resource.EndpointPending {
+			u.endpoints = append(u.endpoints, e.ID)
+		}
+	}
+	for l := range store.LoadBalancers.Scan(r) {
+		if l.State == "provisioning" {
+			u.balancers = append(u.balancers, l.ARN)
+		}
+	}
+	for l := range store.VPCLinksV1.Scan(r) {
+		if l.Status == resource.VPCLinkPending && l.Endpoint != "" {
+			u.linksV1 = append(u.linksV1, l.ID)
+		}
+	}
+	for l := range store.VPCLinksV2.Scan(r) {
+		if l.Status == resource.VPCLinkPending && len(l.Interfaces) > 0 {
+			u.linksV2 = append(u.linksV2, l.ID)
+		}
+	}
+	return u
+}
+
+// settle moves on the states of rows that the data plane now serves: an answer
+// that says so must not come before a packet can flow.
+func settle(tx *store.Tx, u unsettled) error {
+	for _, id := range u.endpoints {
+		if e, ok := store.VPCEndpoints.Get(tx, id); ok && e.State == resource.EndpointPending {
+			e.State = resource.EndpointAvailable
+			store.VPCEndpoints.Put(tx, e)
+		}
+	}
+	for _, arn := range u.balancers {
+		if l, ok := store.LoadBalancers.Get(tx, arn); ok && l.State == "provisioning" {
+			l.State = "active"
+			store.LoadBalancers.Put(tx, l)
+		}
+	}
+	for _, id := range u.linksV1 {
+		if l, ok := store.VPCLinksV1.Get(tx, id); ok && l.Status == resource.VPCLinkPending {
+			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkReady
+			store.VPCLinksV1.Put(tx, l)
+		}
+	}
+	for _, id := range u.linksV2 {
+		if l, ok := store.VPCLinksV2.Get(tx, id); ok && l.Status == resource.VPCLinkPending {
+			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkReady
+			store.VPCLinksV2.Put(tx, l)
+		}
+	}
+	return nil
+}
+
+// drained removes targets whose deregistration delay is over, and health rows
+// of targets that are gone.
+func drained(now time.Time) func(tx *store.Tx) error {
+	return func(tx *store.Tx) error {
+		for _, g := range store.TargetGroups.List(tx) {
+			kept := g.Targets[:0]
+			for _, t := range g.Targets {
+				if t.DrainingUntil == 0 || t.DrainingUntil > now.Unix() {
+					kept = append(kept, t)
+				}
+			}
+			if len(kept) < len(g.Targets) {
+				g.Targets = kept
+				store.TargetGroups.Put(tx, g)
+			}
+		}
+		for _, h := range store.TargetHealth.List(tx) {
+			if !registered(tx, h) {
+				store.TargetHealth.Delete(tx, h.Key())
+			}
+		}
+		return nil
+	}
+}
+
+// nextDrained is when drained has something to do next; the zero time: never.
+func nextDrained(r store.Reader) (next time.Time) {
+	for g := range store.TargetGroups.Scan(r) {
+		for _, t := range g.Targets {
+			if at := time.Unix(t.DrainingUntil, 0); t.DrainingUntil != 0 && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+	}
+	for h := range store.TargetHealth.Scan(r) {
+		if !registered(r, h) {
+			return time.Unix(1, 0)
+		}
+	}
+	return next
+}
+
+func registered(r store.Reader, h *resource.TargetHealth) bool {
+	g, ok := store.TargetGroups.Get(r, h.TargetGroup)
+	if !ok {
+		return false
+	}
+	for _, t := range g.Targets {
+		if t.ID == h.Target && t.Port == h.Port {
+			return true
+		}
+	}
+	return false
+}
