@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/control"
+	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/gateway"
+	"github.com/isthmus-net/isthmus/internal/health"
+	"github.com/isthmus-net/isthmus/internal/supervise"
+)
+
+// The users of the unprivileged processes, numbers that no distribution gives
+// out (systemd documents 60578 to 61183 and from 61184 its own; see
+// systemd.io/UIDS-GIDS), and their group, which may open the feed.
+const (
+	uidControl = 61901
+	uidGateway = 61902
+	uidHealth  = 61903
+	gid        = 61900
+)
+
+// allow says which user may subscribe to the feed in which role.
+func allow(role feed.Role, uid int) bool {
+	switch role {
+	case "node":
+		return uid == 0
+	case "gateway":
+		return uid == uidGateway
+	case "health":
+		return uid == uidHealth
+	}
+	return false
+}
+
+// drainTime is how long requests under way may take when the gateway ends;
+// less than the supervisor's patience.
+const drainTime = 8 * time.Second
+
+// logFlags say how to log.
+type logFlags struct {
+	LogFormat string `help:"Log as text or as json." enum:"text,json" default:"text"`
+	LogLevel  string `help:"Log from this level: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+}
+
+func (f logFlags) logger(role string, env *Env) *slog.Logger {
+	var level slog.Level
+	// The enum has no other values.
+	_ = level.UnmarshalText([]byte(f.LogLevel))
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(env.Stderr, options)
+	if f.LogFormat == "json" {
+		h = slog.NewJSONHandler(env.Stderr, options)
+	}
+	return slog.New(h).With("process", role)
+}
+
+func (f logFlags) args() []string {
+	return []string{"--log-format", f.LogFormat, "--log-level", f.LogLevel}
+}
+
+// role runs the main function of a supervised process: from the release by the
+// supervisor to the signal that ends it.
+func role(ctx context.Context, env *Env, main func(context.Context) error) error {
+	// The log may be a pipe whose reader has gone, which must end no process.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := supervise.AwaitRelease(env.Stdin); err != nil {
+		return err
+	}
+	if err := main(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+type controlCmd struct {
+	logFlags
+	DataDir       string
+	EtcdEndpoints []string
+	Region        string
+	Feed          string
+}
+
+func (c *controlCmd) Run(ctx context.Context, env *Env) error {
+	return role(ctx, env, func(ctx context.Context) error {
+		api, err := supervise.Listener(0)
+		if err != nil {
+			return err
+		}
+		subscribers, err := listenFeed(c.Feed)
+		if err != nil {
+			return err
+		}
+		return control.Main(ctx, control.Config{
+			DataDir: c.DataDir, EtcdEndpoints: c.EtcdEndpoints, Region: c.Region,
+			API: api, Feed: subscribers, Allow: allow, Log: c.logger("control", env),
+		})
+	})
+}
+
+func (c *controlCmd) args() []string {
+	args := append([]string{"control"}, c.logFlags.args()...)
+	args = append(args, "--region", c.Region, "--feed", c.Feed)
+	if len(c.EtcdEndpoints) > 0 {
+		return append(args, "--etcd-endpoints", strings.Join(c.EtcdEndpoints, ","))
+	}
+	return append(args, "--data-dir", c.DataDir)
+}
+
+// listenFeed opens the feed's socket for the processes of the group. The
+// directory belongs to the control process.
+func listenFeed(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open feed: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("open feed: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(fmt.Errorf("open feed: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+type gatewayCmd struct {
+	logFlags
+	Feed        string
+	Hosts       []string
+	ExposeCause bool
+	Listeners   int // how many were handed over
+}
+
+func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
+	return role(ctx, env, func(ctx context.Context) error {
+		var listeners []net.Listener
+		for i := range c.Listeners {
+			l, err := supervise.Listener(i)
+			if err != nil {
+				return err
+			}
+			listeners = append(listeners, l)
+		}
+		log := c.logger("gateway", env)
+		return gateway.Main(ctx, gateway.Process{
+			Listeners: listeners, Feed: c.Feed, Drain: drainTime, Log: log,
+			Options: gateway.Options{Hosts: c.Hosts, ExposeCause: c.ExposeCause, Access: log},
+		})
+	})
+}
+
+func (c *gatewayCmd) args() []string {
+	args := append([]string{"gateway"}, c.logFlags.args()...)
+	args = append(args, "--feed", c.Feed, "--listeners", strconv.Itoa(c.Listeners))
+	if len(c.Hosts) > 0 {
+		args = append(args, "--hosts", strings.Join(c.Hosts, ","))
+	}
+	if c.ExposeCause {
+		args = append(args, "--expose-cause")
+	}
+	return args
+}
+
+type healthCmd struct {
+	logFlags
+	Feed string
+}
+
+func (c *healthCmd) Run(ctx context.Context, env *Env) error {
+	return role(ctx, env, func(ctx context.Context) error {
+		return health.Main(ctx, c.Feed, c.logger("health", env))
+	})
+}
+
+func (c *healthCmd) args() []string {
+	return append(append([]string{"health"}, c.logFlags.args()...), "--feed", c.Feed)
+}

@@ -1,0 +1,307 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/isthmus-net/isthmus/internal/datapath"
+	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/netns"
+	"github.com/isthmus-net/isthmus/internal/node"
+	"github.com/isthmus-net/isthmus/internal/supervise"
+)
+
+type serveCmd struct {
+	logFlags
+	DataDir       string         `help:"Directory of what is to be kept: the embedded etcd." default:"/var/lib/isthmus" env:"ISTHMUS_DATA_DIR"`
+	EtcdEndpoints []string       `help:"Use an external etcd instead of the embedded one." placeholder:"URL,…"`
+	Region        string         `help:"The region that is served." default:"us-east-1"`
+	APIListen     netip.AddrPort `name:"api-listen" help:"Address of the AWS API; loopback only, since it accepts any credentials." default:"127.0.0.1:4566"`
+	GatewayListen netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
+	GatewayHost   []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
+	ExposeCause   bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
+	MaxFlows      uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
+	ReadyFile     string         `help:"Write this file when everything is ready." placeholder:"FILE"`
+}
+
+func (serveCmd) Help() string {
+	return examples(`Runs the control plane, the gateway and the health checker as users without
+privileges, and puts what they decide in force. Ctrl-C ends these processes;
+packets keep flowing until isthmus down.`,
+		"isthmus serve",
+		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
+		"isthmus serve --run-dir /tmp/i/run --data-dir /srv/i   # a second instance, in another network namespace",
+	)
+}
+
+// endpoints is where an instance listens, for clients of all users.
+type endpoints struct {
+	API     string `json:"api"`
+	Gateway string `json:"gateway"`
+	Region  string `json:"region"`
+}
+
+func (c *serveCmd) check() error {
+	switch {
+	case os.Geteuid() != 0:
+		return fmt.Errorf("isthmus serve makes network namespaces and loads the packet program: %w", os.ErrPermission)
+	case !c.APIListen.Addr().IsLoopback():
+		return fmt.Errorf("--api-listen %s: the AWS API accepts any credentials, so that it listens on loopback addresses only; "+
+			"reach it from elsewhere through an SSH tunnel", c.APIListen)
+	}
+	return nil
+}
+
+func (c *serveCmd) Run(ctx context.Context, env *Env, dir node.Dir) (err error) {
+	begin := time.Now()
+	if err := c.check(); err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
+		return err
+	}
+	lock, err := node.Lock(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := c.prepare(dir); err != nil {
+		return err
+	}
+	log := c.logger("node", env)
+	sup, err := supervise.New(dir.Processes(), log)
+	if err != nil {
+		return err
+	}
+	defer sup.Stop()
+	s := &server{serveCmd: c, dir: dir, log: log, sup: sup, stop: stop}
+	group, ctx := errgroup.WithContext(ctx)
+	s.group = group
+	group.Go(func() error {
+		if err := s.bringUp(ctx); err != nil {
+			return err
+		}
+		return s.announce(ctx, env, begin)
+	})
+	if err = group.Wait(); errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	s.close()
+	sup.Stop()
+	if err == nil {
+		fmt.Fprintln(env.Stderr, "isthmus: stopped; packets keep flowing. isthmus down removes namespaces and devices.")
+	}
+	return err
+}
+
+// prepare makes the directories and gives them to their users.
+func (c *serveCmd) prepare(dir node.Dir) error {
+	if err := os.MkdirAll(dir.FeedDir(), 0o750); err != nil {
+		return fmt.Errorf("make feed directory: %w", err)
+	}
+	if err := os.Chown(dir.FeedDir(), uidControl, gid); err != nil {
+		return fmt.Errorf("make feed directory: %w", err)
+	}
+	if err := reachable(dir.FeedDir()); err != nil {
+		return err
+	}
+	if len(c.EtcdEndpoints) > 0 {
+		return nil
+	}
+	return claimData(c.DataDir)
+}
+
+// server is a running isthmus serve.
+type server struct {
+	*serveCmd
+	dir   node.Dir
+	log   *slog.Logger
+	sup   *supervise.Supervisor
+	stop  func()
+	group *errgroup.Group
+
+	datapath     *datapath.Datapath
+	node         *node.Node
+	api, gateway netip.AddrPort
+}
+
+func (s *server) close() {
+	if s.node != nil {
+		s.node.Close()
+	}
+	if s.datapath != nil {
+		s.datapath.Close()
+	}
+}
+
+// bringUp starts everything in the order in which each part needs the others:
+// the control process, the node's first tables, and with the ENIs that these
+// bring the processes that run inside them.
+func (s *server) bringUp(ctx context.Context) (err error) {
+	control := controlCmd{logFlags: s.logFlags, DataDir: s.DataDir, EtcdEndpoints: s.EtcdEndpoints, Region: s.Region, Feed: s.dir.Feed()}
+	at, err := s.sup.Start(supervise.Spec{
+		Name: "control", Args: control.args(), UID: uidControl, GID: gid, Listen: []string{s.APIListen.String()},
+	})
+	if err != nil {
+		return err
+	}
+	s.api = at[0]
+	if err := node.Mount(s.dir); err != nil {
+		return err
+	}
+	if s.datapath, err = datapath.Open(datapath.Options{PinDir: s.dir.Pins(), MaxFlows: s.MaxFlows}); err != nil {
+		return err
+	}
+	if s.node, err = node.Open(s.dir, s.datapath, s.log); err != nil {
+		return err
+	}
+	client := feed.Dial(feed.ClientOptions{Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log})
+	s.group.Go(func() error { return client.Run(ctx) })
+	s.group.Go(func() error { return s.node.Run(ctx) })
+	s.every(ctx, expireEvery, func() {
+		if _, err := s.datapath.Expire(datapath.Now()); err != nil {
+			s.log.Error("expire flows", "error", err)
+		}
+	})
+	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1}
+	if at, err = s.inside(ctx, node.OwnerGateway, gateway.args(), uidGateway, s.GatewayListen.String()); err != nil {
+		return err
+	}
+	s.gateway = at[0]
+	health := healthCmd{s.logFlags, s.dir.Feed()}
+	if _, err := s.inside(ctx, node.OwnerHealth, health.args(), uidHealth); err != nil {
+		return err
+	}
+	return s.answer(ctx, client)
+}
+
+// inside starts a process in the namespace of its ENI.
+func (s *server) inside(ctx context.Context, owner string, args []string, uid uint32, listen ...string) ([]netip.AddrPort, error) {
+	eni, err := s.node.Owned(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := s.node.Wait(ctx, eni)
+	if err != nil {
+		return nil, err
+	}
+	ns.Close()
+	return s.sup.Start(supervise.Spec{
+		Name: owner, Args: args, UID: uid, GID: gid, Listen: listen,
+		Netns: func() (*netns.NS, error) { return netns.Open(s.dir.Namespace(eni)) },
+	})
+}
+
+// How often idle flows are collected and instances whose command died are
+// looked for.
+const (
+	expireEvery = 5 * time.Second
+	sweepEvery  = time.Second
+)
+
+// answer opens the node's socket.
+func (s *server) answer(ctx context.Context, client *feed.Client) error {
+	c := &node.Commands{
+		Node: s.node, Datapath: s.datapath, Control: client, Processes: s.sup.Status, Stop: s.stop, Log: s.log,
+	}
+	// Instances that ended unseen are no reason not to serve.
+	if err := c.Prepare(ctx, s.dir); err != nil {
+		s.log.Warn("terminate instances that ended", "error", err)
+	}
+	s.every(ctx, sweepEvery, func() { c.Sweep(ctx) })
+	l, err := node.Listen(s.dir.Socket())
+	if err != nil {
+		return err
+	}
+	s.group.Go(func() error { return node.Serve(ctx, l, c.Handlers(), s.log) })
+	return nil
+}
+
+// every does something time and again until ctx ends.
+func (s *server) every(ctx context.Context, period time.Duration, do func()) {
+	s.group.Go(func() error {
+		t := time.NewTicker(period)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-t.C:
+				do()
+			}
+		}
+	})
+}
+
+// announce waits until both doors answer and tells everybody.
+func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error {
+	for _, at := range []netip.AddrPort{s.api, s.gateway} {
+		if err := answers(ctx, at); err != nil {
+			return err
+		}
+	}
+	e := endpoints{API: url(s.api), Gateway: url(s.gateway), Region: s.Region}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.dir.Endpoints(), append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("tell endpoints: %w", err)
+	}
+	fmt.Fprintf(env.Stderr, "isthmus: ready in %.2f s: AWS API %s, APIs invoked at %s\n", time.Since(begin).Seconds(), e.API, e.Gateway)
+	if s.ReadyFile != "" {
+		if err := os.WriteFile(s.ReadyFile, append(b, '\n'), 0o644); err != nil {
+			return fmt.Errorf("write ready file: %w", err)
+		}
+	}
+	return notify(env.Getenv("NOTIFY_SOCKET"), "READY=1")
+}
+
+// url is how this machine reaches one of its own sockets.
+func url(at netip.AddrPort) string {
+	switch {
+	case !at.Addr().IsUnspecified():
+	case at.Addr().Is4():
+		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+	default:
+		at = netip.AddrPortFrom(netip.IPv6Loopback(), at.Port())
+	}
+	return "http://" + at.String()
+}
+
+// answers waits for an HTTP server's answer, whichever it is. The socket is
+// there already, so that one request waits for as long as it takes.
+func answers(ctx context.Context, at netip.AddrPort) error {
+	transport := &http.Transport{DisableKeepAlives: true}
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url(at)+"/", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := transport.RoundTrip(r)
+		if err == nil {
+			return resp.Body.Close()
+		}
+		// The process was killed while the request was with it.
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// replayable is the size up to which a request's body is read before the
+// backend is called. A slow client then holds no connection to it, and the
+// request can be sent again on a new connection when a kept one turns out to
+// be closed.
+const replayable = 64 << 10
+
+var errTooLarge = errors.New("the body is larger than the gateway's limit")
+
+// call sends a request with the client's body to the backend. The timeout runs
+// from the moment that the request is sent, but not while the client is waited
+// for.
+func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Request) (*message.Response, *message.Response) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	clock := newClock(in.timeout, func() { cancel(upstream.ErrTimeout) })
+	incoming := &requestBody{source: out.Body, left: x.gateway.options.MaxPayload, clock: clock}
+	if out.Body != nil {
+		out.Body = incoming
+		if out.Length >= 0 && out.Length <= replayable {
+			clock.pause()
+			whole := make([]byte, out.Length)
+			if _, err := io.ReadFull(incoming, whole); err != nil {
+				clock.stop()
+				cancel(nil)
+				return nil, x.failBody(err)
+			}
+			out.Body, out.Replay = nil, whole
+		}
+	}
+	clock.resume()
+	x.integrated, x.integrationStarted = true, time.Now()
+	response, failed := in.pool.Do(ctx, out)
+	x.integrationLatency = time.Since(x.integrationStarted)
+	clock.stop()
+	if failed != nil {
+		cancel(nil)
+		if err := incoming.failure(); err != nil {
+			return nil, x.failBody(err)
+		}
+		return nil, x.failUpstream(failed)
+	}
+	x.integrationStatus = response.Status
+	if out.Method == "HEAD" && x.request.Method != "HEAD" {
+		// The length is of a body that the client asked for and the backend was not.
+		response.Length = 0
+		response.Header.Del("Content-Length")
+	}
+	if response.Length > x.gateway.options.MaxPayload {
+		response.Body.Close()
+		cancel(nil)
+		return nil, x.fail(internalError, fmt.Sprintf("backend: a response of %d bytes is larger than the gateway's limit", response.Length))
+	}
+	response.Body = &responseBody{
+		source: response.Body, left: x.gateway.options.MaxPayload, cancel: cancel,
+		clock: newClock(in.timeout, func() { cancel(upstream.ErrTimeout) }),
+	}
+	return response, nil
+}
+
+// failBody answers when the client's body could not be read.
+func (x *exchange) failBody(err error) *message.Response {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return x.fail(requestTooLarge, "request: the body is too large")
+	case errors.Is(err, message.ErrClientSlow):
+		return x.fail(requestTimeout, "client: "+err.Error())
+	}
+	return x.fail(badRequest, "client: closed the connection before the request was whole")
+}
+
+// clock ends an exchange that makes no progress. It can be paused, and is
+// stopped for good once.
+type clock struct {
+	mu      sync.Mutex
+	timer   *time.Timer
+	timeout time.Duration
+	stopped bool
+}
+
+func newClock(timeout time.Duration, expired func()) *clock {
+	c := &clock{timeout: timeout}
+	c.timer = time.AfterFunc(timeout, expired)
+	return c
+}
+
+func (c *clock) pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer.Stop()
+}
+
+// resume starts the time anew.
+func (c *clock) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stopped {
+		c.timer.Reset(c.timeout)
+	}
+}
+
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	c.timer.Stop()
+}
+
+// requestBody passes the client's body on, up to a size.
+type requestBody struct {
+	source io.Reader
+	left   int64
+	clock  *clock
+
+	mu  sync.Mutex
+	err error
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.clock.pause()
+	n, err := b.source.Read(p)
+	b.clock.resume()
+	if b.left -= int64(n); b.left < 0 {
+		err = errTooLarge
+		n = 0
+	}
+	if err != nil && err != io.EOF {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// failure is the client's fault, if there was one.
+func (b *requestBody) failure() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// responseBody passes the backend's body on, up to a size. The time runs while
+// the backend is waited for, not while the client is.
+type responseBody struct {
+	source io.ReadCloser
+	left   int64
+	clock  *clock
+	cancel context.CancelCauseFunc
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	b.clock.resume()
+	n, err := b.source.Read(p)
+	b.clock.pause()
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("backend: the response is larger than the gateway's limit")
+	}
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("backend: the response broke off: %w", err)
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	b.clock.stop()
+	err := b.source.Close()
+	b.cancel(nil)
+	return err
+}
+
+// setLength writes the length of a response into its header.
+func setLength(r *message.Response) {
+	r.Header.Set("Content-Length", strconv.FormatInt(r.Length, 10))
+}

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/gateway/router"
+)
+
+// exchange is one request on its way through the chain, and what is known of
+// it. It implements mapping.Values.
+type exchange struct {
+	gateway  *Gateway
+	snapshot *snapshot
+	request  *message.Request
+	start    time.Time
+
+	requestID  string // $context.requestId
+	extendedID string // $context.extendedRequestId
+	traceID    string // X-Amzn-Trace-Id
+
+	method string // the request's, unless overridden
+	api    *api
+	stage  *stage
+	route  *route
+	match  router.Match
+	// path is the path without the stage, as on the wire: empty, or beginning
+	// with "/".
+	path string
+
+	query    url.Values        // parsed when first asked for
+	response *message.Response // of the integration
+
+	integrated         bool // whether a backend was called
+	integrationStarted time.Time
+	integrationLatency time.Duration
+	integrationStatus  int
+	// cause is "layer: cause" of a failure; it is for the log, not the client.
+	cause string
+}
+
+func (x *exchange) RequestHeader(name string) []string { return x.request.Header.Values(name) }
+
+func (x *exchange) Query(name string) []string {
+	if x.query == nil {
+		// What can't be parsed is left out, as a parameter that isn't there.
+		x.query, _ = url.ParseQuery(x.request.Query)
+	}
+	return x.query[name]
+}
+
+func (x *exchange) RawPathParameter(name string) (string, bool) {
+	for i, n := range x.match.Names {
+		if n == name {
+			return x.match.Values[i], true
+		}
+	}
+	return "", false
+}
+
+func (x *exchange) PathParameter(name string) (string, bool) {
+	raw, ok := x.RawPathParameter(name)
+	if !ok {
+		return "", false
+	}
+	if value, err := url.PathUnescape(raw); err == nil {
+		return value, true
+	}
+	return raw, true
+}
+
+func (x *exchange) RequestPath() string {
+	if x.path == "" {
+		return "/"
+	}
+	return x.path
+}
+
+func (x *exchange) StageVariable(name string) (string, bool) {
+	if x.stage == nil {
+		return "", false
+	}
+	value, ok := x.stage.Variables[name]
+	return value, ok
+}
+
+func (x *exchange) ResponseHeader(name string) []string {
+	if x.response == nil {
+		return nil
+	}
+	return x.response.Header.Values(name)
+}
+
+// Context is the value of a $context variable; mapping.ContextNames lists
+// them. A variable that the request has no value for is not found.
+func (x *exchange) Context(name string) (string, bool) {
+	value := ""
+	switch name {
+	case "requestId":
+		value = x.requestID
+	case "extendedRequestId":
+		value = x.extendedID
+	case "httpMethod":
+		value = x.method
+	case "protocol":
+		value = x.request.Proto
+	case "domainName":
+		value = hostname(x.request.Host)
+	case "domainPrefix":
+		value, _, _ = strings.Cut(hostname(x.request.Host), ".")
+	case "identity.sourceIp":
+		value = x.request.Client.Addr().Unmap().String()
+	case "identity.userAgent":
+		value = x.request.Header.Get("User-Agent")
+	case "path":
+		value = x.stagePath()
+	case "requestTime":
+		value = x.start.UTC().Format("02/Jan/2006:15:04:05 -0700")
+	case "requestTimeEpoch":
+		value = strconv.FormatInt(x.start.UnixMilli(), 10)
+	case "apiId", "accountId":
+		if x.api != nil {
+			if value = x.api.ID; name == "accountId" {
+				value = x.api.Account
+			}
+		}
+	case "stage":
+		if x.stage != nil {
+			value = x.stage.Name
+		}
+	case "resourceId", "resourcePath", "routeKey":
+		if x.route != nil {
+			value = map[string]string{"resourceId": x.route.ID, "resourcePath": x.route.Path, "routeKey": x.route.Key}[name]
+		}
+	case "awsEndpointRequestId":
+		if x.response != nil {
+			if value = x.response.Header.Get("x-amz-request-id"); value == "" {
+				value = x.response.Header.Get("x-amzn-RequestId")
+			}
+		}
+	}
+	return value, value != ""
+}
+
+// stagePath is the path with the stage before it, as backends of HTTP APIs
+// get it; the stage $default adds nothing.
+func (x *exchange) stagePath() string {
+	if x.stage == nil || x.stage.Name == defaultStage {
+		return x.path
+	}
+	return "/" + x.stage.Name + x.path
+}

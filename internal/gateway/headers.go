@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+)
+
+// What a REST API of type HTTP_PROXY does with headers is listed in the
+// developer guide, "Amazon API Gateway important notes for REST APIs".
+
+// restDropped are not passed to the backend.
+var restDropped = map[string]bool{
+	"content-encoding": true, "content-length": true, "content-md5": true,
+	"expect": true, "max-forwards": true, "server": true, "via": true,
+	"www-authenticate": true, "x-http-method-override": true,
+}
+
+// restProxyHeader is the client's header as the backend gets it. Credentials
+// that were meant for API Gateway are not passed on.
+func restProxyHeader(client message.Header, authorization string) message.Header {
+	h := client.Clone()
+	h.RemoveHop()
+	h.DeleteFunc(func(name string) bool { return restDropped[strings.ToLower(name)] })
+	if authorization == "AWS_IAM" || strings.HasPrefix(h.Get("Authorization"), "AWS4-HMAC-SHA256") {
+		h.Del("Authorization")
+	}
+	return h
+}
+
+// restResponse says what becomes of a backend's header: true if it is kept
+// under the prefix x-amzn-Remapped-, false if it is dropped. Others pass.
+var restResponse = map[string]bool{
+	"authorization": true, "connection": true, "content-length": true,
+	"content-md5": true, "date": true, "max-forwards": true, "server": true,
+	"user-agent": true, "www-authenticate": true, "x-amzn-requestid": true,
+	"expect": false, "host": false, "keep-alive": false, "proxy-authenticate": false,
+	"proxy-connection": false, "te": false, "trailer": false,
+	"transfer-encoding": false, "upgrade": false, "via": false,
+}
+
+// remapped is a backend's header as a client of a REST API gets it.
+func remapped(backend message.Header) message.Header {
+	h := make(message.Header, 0, len(backend)+8)
+	for _, f := range backend {
+		remap, known := restResponse[strings.ToLower(f.Name)]
+		if !known {
+			h.Add(f.Name, f.Value)
+		} else if remap {
+			h.Add("x-amzn-Remapped-"+f.Name, f.Value)
+		}
+	}
+	h.SetDefault("Content-Type", defaultMediaType)
+	return h
+}
+
+// setForwardedFor adds the client to X-Forwarded-For, and says how it came.
+func (x *exchange) setForwardedFor(h *message.Header) {
+	clients := append(x.request.Header.Values("X-Forwarded-For"), x.request.Client.Addr().Unmap().String())
+	h.Set("X-Forwarded-For", strings.Join(clients, ", "))
+	h.Set("X-Forwarded-Proto", proto(x.request))
+	h.Set("X-Forwarded-Port", strconv.Itoa(int(x.request.Server.Port())))
+}
+
+// forwarded is the Forwarded header (RFC 7239) of HTTP APIs, which takes in
+// what came as X-Forwarded-For.
+func (x *exchange) forwarded() string {
+	elements := x.request.Header.Values("Forwarded")
+	for _, list := range x.request.Header.Values("X-Forwarded-For") {
+		for client := range strings.SplitSeq(list, ",") {
+			if client = strings.TrimSpace(client); client != "" {
+				elements = append(elements, "for="+forwardedNode(client))
+			}
+		}
+	}
+	own := "for=" + forwardedNode(x.request.Client.Addr().Unmap().String()) +
+		";host=" + forwardedValue(x.request.Host) + ";proto=" + proto(x.request)
+	return strings.Join(append(elements, own), ", ")
+}
+
+// forwardedNode writes an address as RFC 7239 wants it: IPv6 in brackets and
+// quotes.
+func forwardedNode(s string) string {
+	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
+		return `"[` + s + `]"`
+	}
+	return forwardedValue(s)
+}
+
+// forwardedValue quotes a value that is not a token.
+func forwardedValue(s string) string {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+		}
+	}
+	return s
+}
+
+func proto(r *message.Request) string {
+	if r.Secure {
+		return "https"
+	}
+	return "http"
+}
+
+// validValue tells whether a mapped value may stand in a header.
+func validValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// joinHostPort takes a host with or without brackets.
+func joinHostPort(host string, port int) string {
+	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
+}

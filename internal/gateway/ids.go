@@ -1,0 +1,55 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// The identifiers tell requests apart in logs. They are no secrets, so that
+// the runtime's generator is good enough.
+
+// newRequestID makes a random UUID.
+func newRequestID() string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], rand.Uint64())
+	binary.BigEndian.PutUint64(b[8:], rand.Uint64())
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var text [36]byte
+	hex.Encode(text[0:8], b[0:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:36], b[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// newExtendedID makes an identifier of the form of x-amz-apigw-id: 16
+// characters of base64, of which the last is padding.
+func newExtendedID() string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], rand.Uint64())
+	binary.BigEndian.PutUint64(b[8:], rand.Uint64())
+	return base64.StdEncoding.EncodeToString(b[:11])
+}
+
+// traceID is the value of X-Amzn-Trace-Id: the client's if it has a root, else
+// a new one.
+func traceID(client string, now time.Time) string {
+	for field := range strings.SplitSeq(client, ";") {
+		if strings.HasPrefix(strings.TrimSpace(field), "Root=1-") {
+			return client
+		}
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix()))
+	binary.BigEndian.PutUint64(b[4:12], rand.Uint64())
+	binary.BigEndian.PutUint32(b[12:], rand.Uint32())
+	text := hex.EncodeToString(b[:])
+	return "Root=1-" + text[:8] + "-" + text[8:]
+}

@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/server"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// Process says what the gateway process is started with.
+type Process struct {
+	Listeners []net.Listener // for clients; closed by Main
+	Feed      string         // path of the control process's feed socket
+	Options   Options        // Upstream.Explain and Log are set by Main
+	Server    server.Options
+	// Drain is how long requests under way may take after the end was asked
+	// for; default 30 s, the longest integration.
+	Drain time.Duration
+	// AllowRoot lets the process run as root. Nothing needs it; a process that
+	// parses strangers' bytes should not have it.
+	AllowRoot bool
+	Log       *slog.Logger
+}
+
+// Main runs the gateway process until ctx ends, and then lets the requests
+// under way end. Until the first configuration has come, connections wait in
+// the listeners' queues.
+func Main(ctx context.Context, p Process) error {
+	if os.Geteuid() == 0 && !p.AllowRoot {
+		return errors.New("start gateway: it must not run as root")
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	if p.Drain == 0 {
+		p.Drain = 30 * time.Second
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	// The gateway is made before the client whose requests it needs.
+	var client *feed.Client
+	p.Options.Upstream.Explain = func(ctx context.Context, src netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
+		return explain(ctx, client, src, dst)
+	}
+	p.Options.Log, p.Server.Log = p.Log, p.Log
+	g := New(p.Options)
+	ready := make(chan struct{}, 1)
+	client = feed.Dial(feed.ClientOptions{
+		Path: p.Feed, Role: "gateway", Log: p.Log,
+		OnConfig: func(_ context.Context, revision int64, raw json.RawMessage) error {
+			var c config.Config
+			if err := json.Unmarshal(raw, &c); err != nil {
+				return fmt.Errorf("read configuration: %w", err)
+			}
+			g.Apply(&c)
+			p.Log.Info("configuration applied", "revision", revision, "apis", len(c.APIs))
+			select {
+			case ready <- struct{}{}:
+			default:
+			}
+			return nil
+		},
+	})
+	s := server.New(g.Handle, p.Server)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := client.Run(ctx); ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+	group.Go(func() error {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return closeListeners(p.Listeners)
+		}
+		group.Go(func() error { return drain(ctx, s, p.Drain) })
+		for _, l := range p.Listeners {
+			group.Go(func() error {
+				if err := s.Serve(l); err != nil {
+					return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// drain waits for the end, and then for the requests under way. Those that
+// take too long are cut off.
+func drain(ctx context.Context, s *server.Server, patience time.Duration) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		return fmt.Errorf("end requests under way: %w", err)
+	}
+	return nil
+}
+
+func closeListeners(listeners []net.Listener) error {
+	var errs []error
+	for _, l := range listeners {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// explain asks the control process, which traces the packet.
+func explain(ctx context.Context, client *feed.Client, src netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
+	question := struct {
+		Source      netip.Addr     `json:"source"`
+		Destination netip.AddrPort `json:"destination"`
+	}{src, dst}
+	var answer struct {
+		Verdict string `json:"verdict"`
+		Cause   string `json:"cause"`
+	}
+	if err := client.Call(ctx, "explain", question, &answer); err != nil {
+		return upstream.Explanation{}, err
+	}
+	// Only a packet that is dropped has a cause.
+	return upstream.Explanation{Verdict: answer.Verdict, Cause: answer.Cause, Definitive: answer.Cause != ""}, nil
+}

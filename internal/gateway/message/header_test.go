@@ -1,0 +1,50 @@
+package message
+
+import (
+	"reflect"
+	"testing"
+)
+
+func TestHeader(t *testing.T) {
+	h := Header{{"A", "1"}, {"b", "2"}, {"a", "3"}}
+	if h.Get("a") != "1" || h.Get("B") != "2" || h.Get("c") != "" || !h.Has("B") || h.Has("c") {
+		t.Error("look-up")
+	}
+	if got := h.Values("A"); !reflect.DeepEqual(got, []string{"1", "3"}) {
+		t.Errorf("values %v", got)
+	}
+	copied := h.Clone()
+	copied.Set("A", "4")
+	copied.SetDefault("b", "no")
+	copied.SetDefault("c", "5")
+	if want := (Header{{"b", "2"}, {"A", "4"}, {"c", "5"}}); !reflect.DeepEqual(copied, want) {
+		t.Errorf("changed %v", copied)
+	}
+	if len(h) != 3 || h[0].Value != "1" {
+		t.Errorf("the original changed: %v", h)
+	}
+	if got := h.Size(); got != 3*len("A: 1\r\n") {
+		t.Errorf("size %d", got)
+	}
+	if got := h.ValueSize(); got != 3 {
+		t.Errorf("size of values %d", got)
+	}
+}
+
+func TestRemoveHop(t *testing.T) {
+	h := Header{
+		{"Connection", "close, X-One"}, {"connection", "x-two"}, {"X-One", "1"}, {"x-TWO", "2"}, {"Keep-Alive", "1"}, {"TE", "x"},
+		{"Trailer", "y"}, {"Transfer-Encoding", "chunked"}, {"Upgrade", "h2c"}, {"Proxy-Authorization", "z"}, {"X-Stays", "3"},
+	}
+	h.RemoveHop()
+	if want := (Header{{"X-Stays", "3"}}); !reflect.DeepEqual(h, want) {
+		t.Errorf("%v", h)
+	}
+}
+
+func TestLineSize(t *testing.T) {
+	r := Request{Method: "GET", Path: "/a", Query: "b=1", Proto: "HTTP/1.1"}
+	if got := r.LineSize(); got != len("GET /a?b=1 HTTP/1.1") {
+		t.Errorf("%d", got)
+	}
+}

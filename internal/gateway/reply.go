@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"io"
+	"strings"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// failure is an answer that the gateway gives by itself.
+type failure int
+
+const (
+	noRoute failure = iota
+	forbidden
+	endpointDisabled
+	badRequest
+	requestTimeout
+	requestTooLarge
+	headerTooLarge
+	targetTooLong
+	unsupportedMediaType
+	internalError
+	configurationError
+	integrationUnavailable // there is no way to the backend
+	integrationFailure     // the backend broke the exchange
+	integrationTimeout
+	authorizationMissing
+)
+
+// reply is the status, error type and body of a failure.
+type reply struct {
+	status    int
+	errorType string // x-amzn-ErrorType, REST only
+	body      string
+}
+
+// plainText is the error type of a reply whose body is not JSON.
+const plainText = "text/plain"
+
+// The bodies are AWS's to the letter, including the space after some colons.
+var restReplies = map[failure]reply{
+	noRoute:                {403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+	forbidden:              {403, "ForbiddenException", `{"message":"Forbidden"}`},
+	endpointDisabled:       {403, "ForbiddenException", `{"message":"Forbidden"}`},
+	badRequest:             {400, "BadRequestException", `{"message": "Bad Request"}`},
+	requestTimeout:         {408, "RequestTimeoutException", `{"message": "Request Timeout"}`},
+	requestTooLarge:        {413, plainText, `HTTP content length exceeded 10485760 bytes.`},
+	headerTooLarge:         {431, "BadRequestException", `{"message": "Request Header Fields Too Large"}`},
+	targetTooLong:          {414, "RequestTooLongException", `{"message": "Request URI Too Long"}`},
+	unsupportedMediaType:   {415, "BadRequestException", `{"message": "Unsupported Media Type"}`},
+	internalError:          {500, "InternalServerErrorException", `{"message": "Internal server error"}`},
+	configurationError:     {500, "InternalServerErrorException", `{"message": "Internal server error"}`},
+	integrationUnavailable: {500, "InternalServerErrorException", `{"message": "Internal server error"}`},
+	integrationFailure:     {504, "InternalServerErrorException", `{"message": "Network error communicating with endpoint"}`},
+	integrationTimeout:     {504, "InternalServerErrorException", `{"message": "Endpoint request timed out"}`},
+	authorizationMissing:   {403, "ForbiddenException", `{"message":"Forbidden"}`},
+}
+
+var httpReplies = map[failure]reply{
+	noRoute:                {404, "", `{"message":"Not Found"}`},
+	forbidden:              {403, "", `{"message":"Forbidden"}`},
+	endpointDisabled:       {404, "", `{"message":"Not Found"}`},
+	badRequest:             {400, "", `{"message":"Bad Request"}`},
+	requestTimeout:         {408, "", `{"message":"Request Timeout"}`},
+	requestTooLarge:        {413, "", `{"message":"Request Entity Too Large"}`},
+	headerTooLarge:         {431, "", `{"message":"Request Header Fields Too Large"}`},
+	targetTooLong:          {414, "", `{"message":"Request URI Too Long"}`},
+	unsupportedMediaType:   {415, "", `{"message":"Unsupported Media Type"}`},
+	internalError:          {500, "", `{"message":"Internal Server Error"}`},
+	configurationError:     {500, "", `{"message":"Internal Server Error"}`},
+	integrationUnavailable: {503, "", `{"message":"Service Unavailable"}`},
+	integrationFailure:     {503, "", `{"message":"Service Unavailable"}`},
+	integrationTimeout:     {503, "", `{"message":"Service Unavailable"}`},
+	authorizationMissing:   {403, "", `{"message":"Forbidden"}`},
+}
+
+// fail answers with a failure. The cause goes to the log.
+func (x *exchange) fail(f failure, cause string) *message.Response {
+	x.cause = cause
+	replies := restReplies
+	if x.api != nil && x.api.Kind == config.HTTP {
+		replies = httpReplies
+	}
+	r := replies[f]
+	response := text(r.status, r.body)
+	if r.errorType == plainText {
+		response.Header.Set("Content-Type", plainText)
+	} else if r.errorType != "" {
+		response.Header.Add("x-amzn-ErrorType", r.errorType)
+	}
+	return response
+}
+
+// text is a response with a small body of JSON.
+func text(status int, body string) *message.Response {
+	r := &message.Response{
+		Status: status,
+		Header: message.Header{{Name: "Content-Type", Value: "application/json"}},
+	}
+	setBody(r, body)
+	return r
+}
+
+func setBody(r *message.Response, body string) {
+	r.Length = int64(len(body))
+	if body != "" {
+		r.Body = io.NopCloser(strings.NewReader(body))
+	}
+}
+
+// failUpstream answers a failed exchange with the backend.
+func (x *exchange) failUpstream(e *upstream.Error) *message.Response {
+	switch e.Kind {
+	case upstream.Timeout:
+		return x.fail(integrationTimeout, e.Error())
+	case upstream.Unavailable, upstream.TLS:
+		return x.fail(integrationUnavailable, e.Error())
+	}
+	return x.fail(integrationFailure, e.Error())
+}

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"fmt"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// snapshot is one compiled configuration. It is immutable; a request uses the
+// one that was current when it came.
+type snapshot struct {
+	region string
+	apis   map[string]*api
+	pools  map[poolKey]*upstream.Pool
+}
+
+type api struct {
+	*config.API
+	stages map[string]*stage
+}
+
+type stage struct {
+	*config.Stage
+	router *router.Router
+	routes []*route
+	cors   *cors
+}
+
+type route struct {
+	*config.Route
+	integration *integration // nil if the route has none
+}
+
+// poolKey tells connections apart that may not be used for each other.
+type poolKey struct {
+	upstream string
+	skip     bool // verification of the issuer
+}
+
+// compile makes a snapshot. What can't be served is kept as a failure of its
+// route alone, so that one mistake takes nothing else down; problems are those
+// failures, for the log.
+func compile(c *config.Config) (s *snapshot, problems []error) {
+	s = &snapshot{region: c.Region, apis: make(map[string]*api, len(c.APIs)), pools: map[poolKey]*upstream.Pool{}}
+	for i := range c.APIs {
+		a := &api{API: &c.APIs[i], stages: make(map[string]*stage, len(c.APIs[i].Stages))}
+		s.apis[a.ID] = a
+		for j := range a.Stages {
+			st := &stage{Stage: &a.Stages[j], cors: compileCORS(a.Stages[j].CORS)}
+			a.stages[st.Name] = st
+			rule := router.ResourceFirst
+			if a.Kind == config.HTTP {
+				rule = router.RouteFirst
+			}
+			st.router = router.New(rule, st.Routes)
+			st.routes = make([]*route, len(st.Routes))
+			for k := range st.Routes {
+				r := &route{Route: &st.Routes[k]}
+				st.routes[k] = r
+				if r.Integration == nil {
+					continue
+				}
+				r.integration = compileIntegration(a.Kind, r.Integration, c.Upstreams)
+				if err := r.integration.broken; err != nil {
+					problems = append(problems, fmt.Errorf("compile route %q of stage %s of API %s: %w", r.Key, st.Name, a.ID, err))
+				}
+			}
+		}
+	}
+	return s, problems
+}
+
+// usePools gives the snapshot's integrations their pools: those of the
+// snapshot before where nothing has changed, new ones elsewhere. It returns
+// the pools that are of no more use.
+func (s *snapshot) usePools(before *snapshot, c *config.Config, o upstream.Options, internet map[bool]*upstream.Pool) (unused []*upstream.Pool) {
+	for _, a := range s.apis {
+		for _, st := range a.stages {
+			for _, r := range st.routes {
+				in := r.integration
+				if in == nil || in.broken != nil || in.Type == config.Mock {
+					continue
+				}
+				if in.Upstream == "" {
+					in.pool = internet[in.skipVerify()]
+					continue
+				}
+				key := poolKey{in.Upstream, in.skipVerify()}
+				if s.pools[key] == nil {
+					u := c.Upstreams[in.Upstream]
+					if before != nil && before.pools[key] != nil && before.pools[key].Serves(&u, key.skip) {
+						s.pools[key] = before.pools[key]
+					} else {
+						s.pools[key] = upstream.NewPool(u, key.skip, o)
+					}
+				}
+				in.pool = s.pools[key]
+			}
+		}
+	}
+	if before != nil {
+		for key, pool := range before.pools {
+			if s.pools[key] != pool {
+				unused = append(unused, pool)
+			}
+		}
+	}
+	return unused
+}

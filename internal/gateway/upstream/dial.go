@@ -1,0 +1,240 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
+)
+
+// Explanation says what the network does to a connection.
+type Explanation struct {
+	Verdict string // a drop reason such as "sg-ingress", or "forward"
+	Cause   string // in words; empty if nothing is in the way
+	// Definitive tells that the network drops every packet of the connection,
+	// so that waiting is of no use.
+	Definitive bool
+}
+
+// Explain traces a connection attempt. The source is not valid if the
+// connection is opened from the gateway's own address.
+type Explain func(ctx context.Context, src netip.Addr, dst netip.AddrPort) (Explanation, error)
+
+// path is one way to open a connection.
+type path struct {
+	source      netip.Addr // not valid: any
+	destination netip.AddrPort
+}
+
+// paths are the ways of an upstream: each destination once, from a source in
+// its own zone if there is one. They are rotated by turn, so that connections
+// spread over destinations and sources.
+func paths(u *config.Upstream, turn uint64) []path {
+	ways := make([]path, 0, len(u.Destinations))
+	for i := range u.Destinations {
+		d := u.Destinations[(uint64(i)+turn)%uint64(len(u.Destinations))]
+		p := path{destination: d.Address}
+		for j := range u.Sources {
+			s := u.Sources[(uint64(j)+turn)%uint64(len(u.Sources))]
+			if !p.source.IsValid() || s.Zone == d.Zone {
+				p.source = s.Address
+			}
+			if s.Zone == d.Zone {
+				break
+			}
+		}
+		ways = append(ways, p)
+	}
+	return ways
+}
+
+// attempt is what one request learns of the connection that is opened for it.
+type attempt struct {
+	request context.Context // of the request that waits
+
+	mu          sync.Mutex
+	destination string // that is being dialled; empty when it is done
+	last        Explanation
+}
+
+type attemptKey struct{}
+
+func withAttempt(ctx context.Context) (context.Context, *attempt) {
+	a := &attempt{request: ctx}
+	return context.WithValue(ctx, attemptKey{}, a), a
+}
+
+func (a *attempt) explained() (layer, cause string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.destination == "" {
+		return "", ""
+	}
+	return a.last.Verdict, a.last.Cause
+}
+
+func (a *attempt) connecting() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.destination
+}
+
+func (a *attempt) set(destination string, e Explanation) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.destination, a.last = destination, e
+}
+
+// Dialing says how connections are opened.
+type Dialing struct {
+	// Explain may be nil: then causes are what the sockets say.
+	Explain Explain
+	// ExplainAfter is how long a connection may take before the network is
+	// asked; default 200 ms.
+	ExplainAfter time.Duration
+	// WaitOnDrop waits for the timeout even if the network drops the
+	// connection for a known cause, as AWS does.
+	WaitOnDrop bool
+	// NextAfter is how long a destination may stay silent before the next one
+	// is tried; default 3 s. The last one is given all the time there is.
+	NextAfter time.Duration
+}
+
+func (d *Dialing) setDefaults() {
+	if d.ExplainAfter == 0 {
+		d.ExplainAfter = 200 * time.Millisecond
+	}
+	if d.NextAfter == 0 {
+		d.NextAfter = 3 * time.Second
+	}
+}
+
+// maxDial bounds a connection attempt that nobody waits for any more.
+const maxDial = 60 * time.Second
+
+// dial opens a connection by the first of the paths that works.
+func (d *Dialing) dial(ctx context.Context, ways []path) (net.Conn, error) {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	if a == nil {
+		a = &attempt{request: ctx}
+	}
+	// The transport detaches the dial from the request; it is of use to that
+	// request only.
+	ctx, cancel := context.WithTimeout(ctx, maxDial)
+	defer cancel()
+	defer context.AfterFunc(a.request, cancel)()
+
+	var failed *Error
+	for i, way := range ways {
+		budget := d.NextAfter
+		if i == len(ways)-1 {
+			budget = maxDial
+		}
+		conn, err := d.try(ctx, way, budget, a)
+		if err == nil {
+			return conn, nil
+		}
+		// A cause from the network says more than a bare timeout.
+		if failed == nil || failed.Kind != Unavailable {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if failed == nil {
+		failed = &Error{Unavailable, "vpc-link", "no address to connect to"}
+	}
+	return nil, failed
+}
+
+// try opens a connection by one path, and asks the network while there is no
+// answer.
+func (d *Dialing) try(ctx context.Context, way path, budget time.Duration, a *attempt) (net.Conn, *Error) {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	a.set(way.destination.String(), Explanation{})
+
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	dialled := make(chan result, 1)
+	go func() {
+		dialer := net.Dialer{KeepAlive: 15 * time.Second}
+		if way.source.IsValid() {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(way.source, 0))
+		}
+		conn, err := dialer.DialContext(ctx, "tcp", way.destination.String())
+		dialled <- result{conn, err}
+	}()
+
+	pause := d.ExplainAfter
+	ask := time.NewTimer(pause)
+	defer ask.Stop()
+	answers := make(chan Explanation, 1)
+	for {
+		select {
+		case r := <-dialled:
+			if r.err == nil {
+				a.set("", Explanation{})
+				return r.conn, nil
+			}
+			return nil, d.refused(way, r.err, a)
+		case <-ask.C:
+			go func() { answers <- d.explain(ctx, way) }()
+		case e := <-answers:
+			a.set(way.destination.String(), e)
+			if e.Definitive && !d.WaitOnDrop {
+				cancel()
+				if r := <-dialled; r.err == nil { // the connection was faster after all
+					a.set("", Explanation{})
+					return r.conn, nil
+				}
+				return nil, &Error{Unavailable, e.Verdict, e.Cause}
+			}
+			pause *= 2
+			ask.Reset(pause) // rules may change while the connection waits
+		}
+	}
+}
+
+// refused is the error of a connection that was not opened.
+func (d *Dialing) refused(way path, err error, a *attempt) *Error {
+	text := dialCause(err)
+	silent := text == "no answer"
+	e := a.last
+	if e.Cause == "" && a.request.Err() == nil {
+		e = d.explain(a.request, way)
+		a.set(way.destination.String(), e)
+	}
+	switch {
+	case e.Cause != "" && silent && d.WaitOnDrop:
+		return &Error{Timeout, e.Verdict, e.Cause}
+	case e.Cause != "" && e.Definitive:
+		return &Error{Unavailable, e.Verdict, e.Cause}
+	case e.Cause != "":
+		return &Error{Network, e.Verdict, e.Cause}
+	case silent:
+		return &Error{Timeout, "connect", "no answer from " + way.destination.String()}
+	}
+	return &Error{Network, "connect", way.destination.String() + ": " + text}
+}
+
+// explain asks the network. Whoever answers late or not at all is not waited
+// for: the answer is only a help.
+func (d *Dialing) explain(ctx context.Context, way path) Explanation {
+	if d.Explain == nil {
+		return Explanation{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	e, err := d.Explain(ctx, way.source, way.destination)
+	if err != nil {
+		return Explanation{}
+	}
+	return e
+}

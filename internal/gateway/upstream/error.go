@@ -1,0 +1,124 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Kind says what sort of failure an Error is.
+type Kind int
+
+const (
+	// Unavailable: there is no way to the backend; packets are dropped for a
+	// known cause, or the link can't be used.
+	Unavailable Kind = iota
+	// Network: the backend refused or broke the connection.
+	Network
+	// Timeout: the time ran out.
+	Timeout
+	// TLS: no secure connection could be made.
+	TLS
+	// Protocol: the backend's answer is not HTTP.
+	Protocol
+)
+
+// Error is a failed exchange with a backend, and its cause.
+type Error struct {
+	Kind  Kind
+	Layer string // what failed: a drop reason such as "sg-ingress", or "connect", "tls", …
+	Cause string
+}
+
+// Error is "layer: cause", as the access log shows it.
+func (e *Error) Error() string {
+	if e.Cause == "" || strings.HasPrefix(e.Cause, e.Layer+":") {
+		return e.Cause
+	}
+	return e.Layer + ": " + e.Cause
+}
+
+// Causes by which the context of an exchange is cancelled.
+var (
+	// ErrTimeout is the end of the integration's time.
+	ErrTimeout = errors.New("the integration's timeout ran out")
+	// ErrClientGone is the client's leaving.
+	ErrClientGone = errors.New("the client closed the connection")
+)
+
+// classify turns an error of the transport into an *Error. What is known of
+// the connection attempt goes before the bare error.
+func classify(ctx context.Context, err error, a *attempt) *Error {
+	var known *Error
+	cause := context.Cause(ctx)
+	// What ended the request also ends its dial, with an error of no interest.
+	if errors.As(err, &known) && (cause == nil || known.Kind == Unavailable) {
+		return known
+	}
+	if cause != nil && !errors.Is(cause, ErrTimeout) {
+		return &Error{Network, "client", ErrClientGone.Error()}
+	}
+	if cause != nil {
+		if layer, text := a.explained(); text != "" {
+			return &Error{Timeout, layer, text}
+		}
+		if dst := a.connecting(); dst != "" {
+			return &Error{Timeout, "connect", "no answer from " + dst + " in time"}
+		}
+		return &Error{Timeout, "timeout", "no answer to the request in time"}
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		hostname    x509.HostnameError
+		authority   x509.UnknownAuthorityError
+		invalid     x509.CertificateInvalidError
+		alert       tls.AlertError
+		record      tls.RecordHeaderError
+		dns         *net.DNSError
+		operation   *net.OpError
+	)
+	switch {
+	case errors.As(err, &certificate), errors.As(err, &hostname), errors.As(err, &authority),
+		errors.As(err, &invalid), errors.As(err, &alert), errors.As(err, &record),
+		strings.Contains(err.Error(), "TLS handshake timeout"),
+		errors.As(err, &operation) && operation.Op == "remote error":
+		return &Error{TLS, "tls", err.Error()}
+	case errors.As(err, &dns):
+		return &Error{Network, "dns", err.Error()}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), strings.Contains(err.Error(), "server closed idle connection"):
+		return &Error{Network, "backend", "the connection was closed before the response"}
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &operation):
+		return &Error{Network, "connection", err.Error()}
+	}
+	return &Error{Protocol, "backend", err.Error()}
+}
+
+// dialCause says briefly why a connection could not be opened.
+func dialCause(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "connection reset"
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return "no route to host"
+	case errors.Is(err, syscall.ENETUNREACH):
+		return "network is unreachable"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "the source address is not on this machine, or has no free port"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer"
+	}
+	var operation *net.OpError
+	if errors.As(err, &operation) && operation.Err != nil {
+		return operation.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,122 @@
+package node
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/isthmus-net/isthmus/internal/supervise"
+	"github.com/isthmus-net/isthmus/internal/tables"
+)
+
+// Status is the state of a machine, for people and programs.
+type Status struct {
+	Processes  []supervise.Status `json:"processes"`
+	Interfaces []InterfaceStatus  `json:"interfaces"`
+	Links      []LinkStatus       `json:"links"`
+	Flows      int                `json:"flows"`
+	Drops      []DropStatus       `json:"drops"`
+}
+
+// InterfaceStatus is the state of an ENI.
+type InterfaceStatus struct {
+	ID        string       `json:"id"`
+	Number    uint32       `json:"number"`
+	Kind      string       `json:"kind"`
+	Network   string       `json:"network"` // vpc-…
+	Addresses []netip.Addr `json:"addresses"`
+	Groups    []string     `json:"groups,omitempty"`
+	Owner     string       `json:"owner,omitempty"`
+	// Netns is the path of the namespace of an ENI with a device, Device its
+	// host side in the fabric; Problem is why the device is missing.
+	Netns   string `json:"netns,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// LinkStatus is a way from one network into another.
+type LinkStatus struct {
+	Kind string `json:"kind"` // "privatelink" or "nat"
+	From string `json:"from"` // the ENI that is dialled, or from which is sent
+	To   string `json:"to"`   // the load balancer's ENI, or the ENI as which is sent; may be empty
+	// Networks of both ends, vpc-….
+	FromNetwork string `json:"fromNetwork"`
+	ToNetwork   string `json:"toNetwork,omitempty"`
+	Open        bool   `json:"open"` // a NAT, or an endpoint that was accepted and has a peer
+	Owner       string `json:"owner,omitempty"`
+}
+
+// DropStatus counts packets that were not forwarded.
+type DropStatus struct {
+	Interface string `json:"interface,omitempty"` // the sender, if it is known
+	Reason    string `json:"reason"`              // as bpf.DropReason has them
+	Packets   uint64 `json:"packets"`
+}
+
+var kinds = map[tables.Kind]string{
+	tables.Host: "host", tables.LoadBalancer: "load-balancer", tables.Endpoint: "endpoint",
+	tables.NATSource: "nat-source", tables.NAT: "nat",
+}
+
+// Status tells the state of the interfaces and the links.
+func (n *Node) Status() Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.tables == nil {
+		return Status{}
+	}
+	networks := map[uint32]string{}
+	for _, v := range n.tables.Networks {
+		networks[v.Number] = v.ID
+	}
+	enis := map[uint32]tables.ENI{}
+	for _, e := range n.tables.ENIs {
+		enis[e.Number] = e
+	}
+	var s Status
+	for _, e := range n.tables.ENIs {
+		i := InterfaceStatus{
+			ID: e.ID, Number: e.Number, Kind: kinds[e.Kind], Network: networks[e.Network],
+			Addresses: e.Addresses, Groups: e.Groups, Owner: e.Owner,
+		}
+		if d := n.devices[e.Number]; d != nil {
+			i.Netns, i.Device = d.netns, hostName(d.number)
+		} else if e.Device != nil {
+			i.Netns = e.Device.Netns
+		}
+		if err := n.problems[e.Number]; err != nil {
+			i.Problem = err.Error()
+		}
+		s.Interfaces = append(s.Interfaces, i)
+		if e.Kind == tables.Endpoint || e.Kind == tables.NATSource {
+			s.Links = append(s.Links, link(e, enis[e.Peer], networks))
+		}
+	}
+	slices.SortFunc(s.Links, func(a, b LinkStatus) int { return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.From, b.From)) })
+	return s
+}
+
+func link(from, to tables.ENI, networks map[uint32]string) LinkStatus {
+	l := LinkStatus{
+		Kind: "nat", From: from.ID, To: to.ID, FromNetwork: networks[from.Network], ToNetwork: networks[to.Network],
+		Open: to.ID != "", Owner: from.Owner,
+	}
+	if from.Kind == tables.Endpoint {
+		l.Kind, l.Open = "privatelink", l.Open && from.Available
+	}
+	return l
+}
+
+// InterfaceOf finds an ENI's id by its number; empty if there is none.
+func (n *Node) InterfaceOf(number uint32) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.tables != nil {
+		for _, e := range n.tables.ENIs {
+			if e.Number == number {
+				return e.ID
+			}
+		}
+	}
+	return ""
+}
