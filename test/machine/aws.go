@@ -1,0 +1,44 @@
+package machine
+
+import (
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// Region is the region that tests use.
+const Region = "us-east-1"
+
+// AWS is one account's clients.
+type AWS struct {
+	Account string
+	EC2     *ec2.Client
+	ELB     *elbv2.Client
+	REST    *apigateway.Client
+	HTTP    *apigatewayv2.Client
+	STS     *sts.Client
+}
+
+// AWS returns clients that act as an account. Nothing is retried: an error is
+// an error.
+func (m *Machine) AWS(account string) AWS {
+	c := aws.Config{
+		Region:       Region,
+		Credentials:  credentials.NewStaticCredentialsProvider(account, "secret", ""),
+		BaseEndpoint: aws.String("http://" + APIAddress),
+		HTTPClient:   m.Client(),
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	return AWS{
+		Account: account,
+		EC2:     ec2.NewFromConfig(c),
+		ELB:     elbv2.NewFromConfig(c),
+		REST:    apigateway.NewFromConfig(c),
+		HTTP:    apigatewayv2.NewFromConfig(c),
+		STS:     sts.NewFromConfig(c),
+	}
+}
