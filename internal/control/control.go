@@ -32,6 +32,8 @@ type controller struct {
 	tracer tracer
 
 	published map[feed.Role]publication
+	revision  int64             // of the snapshot that was compiled last
+	held      map[feed.Role]any // configuration of it that is yet to be published
 }
 
 // publication is the configuration that a role was given last.
@@ -56,7 +58,7 @@ func (c *controller) run(ctx context.Context) error {
 				return ctx.Err()
 			}
 			now = s
-			if err := c.publish(s); err != nil {
+			if err := c.compile(s); err != nil {
 				return err
 			}
 		case <-applied:
@@ -64,6 +66,9 @@ func (c *controller) run(ctx context.Context) error {
 		}
 		if now == nil {
 			continue
+		}
+		if err := c.release(); err != nil {
+			return err
 		}
 		next, err := c.reconcile(ctx, now)
 		if err != nil && ctx.Err() == nil {
@@ -74,25 +79,48 @@ func (c *controller) run(ctx context.Context) error {
 	}
 }
 
-// publish compiles a snapshot and gives each role what has changed for it.
-func (c *controller) publish(s *store.Snapshot) error {
+// compile makes configuration of a snapshot. The node is given its tables at
+// once; the others wait for release.
+func (c *controller) compile(s *store.Snapshot) error {
 	in := dataPlane(s)
 	t := compile.Tables(in)
 	g := compile.Gateway(gateway(s, c.region))
 	compile.Fingerprint(&g, t)
 	c.tracer.set(t)
-	for role, config := range map[feed.Role]any{roleNode: t, roleGateway: g, roleHealth: compile.Health(in)} {
-		b, err := json.Marshal(config)
-		if err != nil {
-			return fmt.Errorf("encode configuration of %s: %w", role, err)
-		}
-		sum := maphash.Bytes(seed, b)
-		if last, ok := c.published[role]; ok && last.sum == sum {
-			continue
-		}
-		c.published[role] = publication{s.Revision(), sum}
-		c.feed.Publish(role, s.Revision(), json.RawMessage(b))
+	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in)}
+	c.revision = s.Revision()
+	return c.publish(roleNode, t)
+}
+
+// release gives the other processes their configuration once the node has
+// applied the tables that belong to it. Were the gateway told of a rule's end
+// before it is in force, it could open a connection under the old rule and
+// keep it as one of the new.
+func (c *controller) release() error {
+	if !c.inForce() {
+		return nil
 	}
+	for role, config := range c.held {
+		if err := c.publish(role, config); err != nil {
+			return err
+		}
+	}
+	c.held = nil
+	return nil
+}
+
+// publish gives a role its configuration, unless it is the one it has.
+func (c *controller) publish(role feed.Role, config any) error {
+	b, err := json.Marshal(config)
+	if err != nil {
+		return fmt.Errorf("encode configuration of %s: %w", role, err)
+	}
+	sum := maphash.Bytes(seed, b)
+	if last, ok := c.published[role]; ok && last.sum == sum {
+		return nil
+	}
+	c.published[role] = publication{c.revision, sum}
+	c.feed.Publish(role, c.revision, json.RawMessage(b))
 	return nil
 }
 

@@ -161,7 +161,7 @@ func TestV1LinkIsAvailableWhenPacketsCanFlow(t *testing.T) {
 	p.until("AVAILABLE", func(s *store.Snapshot) bool {
 		l, _ := store.VPCLinksV1.Get(s, "abc123")
 		e, _ := store.VPCEndpoints.Get(s, endpoint.ID)
-		return l.Status == resource.VPCLinkAvailable && l.StatusMessage == linkReady && e.State == resource.EndpointAvailable
+		return l.Status == resource.VPCLinkAvailable && l.StatusMessage == linkV1Ready && e.State == resource.EndpointAvailable
 	})
 
 	p.put(func(tx *store.Tx) {

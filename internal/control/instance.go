@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -73,16 +74,44 @@ type TerminateInstanceParams struct {
 	Instance string `json:"instance"`
 }
 
-// terminateInstance removes an instance and its ENI; no error if it is gone.
+// terminateInstance removes an instance, its ENI and its registrations as a
+// target; no error if it is gone.
 func (c *controller) terminateInstance(ctx context.Context, p TerminateInstanceParams) (struct{}, error) {
 	_, err := c.db.Update(ctx, func(tx *store.Tx) error {
 		if i, ok := store.Instances.Get(tx, p.Instance); ok {
-			vpc.DeleteInterface(tx, i.Interface)
-			store.Instances.Delete(tx, i.ID)
+			terminate(tx, i)
 		}
 		return nil
 	})
 	return struct{}{}, err
+}
+
+// KeepInstancesParams name the instances that still run.
+type KeepInstancesParams struct {
+	Instances []string `json:"instances"`
+}
+
+// keepInstances terminates all other instances: those that ended while nobody
+// was there to say so.
+func (c *controller) keepInstances(ctx context.Context, p KeepInstancesParams) (struct{}, error) {
+	_, err := c.db.Update(ctx, func(tx *store.Tx) error {
+		for _, i := range store.Instances.List(tx) {
+			if !slices.Contains(p.Instances, i.ID) {
+				terminate(tx, i)
+			}
+		}
+		return nil
+	})
+	return struct{}{}, err
+}
+
+func terminate(tx *store.Tx, i *resource.Instance) {
+	vpc.DeleteInterface(tx, i.Interface)
+	store.Instances.Delete(tx, i.ID)
+	for _, g := range store.TargetGroups.List(tx) {
+		g.Targets = slices.DeleteFunc(g.Targets, func(t resource.Target) bool { return t.ID == i.ID })
+		store.TargetGroups.Put(tx, g) // writes nothing if nothing changed
+	}
 }
 
 // AttachParams put an ENI into a namespace that exists, or take it out.

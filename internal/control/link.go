@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	linkReady      = "Your vpc link is ready for use"
+	linkV1Ready    = "Your vpc link is ready for use"
+	linkV2Ready    = "VPC link is ready to route traffic"
 	linkNLBInUse   = "NLB is already associated with another VPC Endpoint Service"
 	natRequester   = "apigateway.amazonaws.com"
 	natDescription = "VPC Link Interface "
@@ -20,12 +21,12 @@ const (
 // buildLinks makes what links that were just created consist of, and removes
 // links that are to be deleted.
 func buildLinks(tx *store.Tx) error {
-	for l := range store.VPCLinksV1.Scan(tx) {
+	for _, l := range store.VPCLinksV1.List(tx) {
 		if err := buildV1(tx, l); err != nil {
 			return err
 		}
 	}
-	for l := range store.VPCLinksV2.Scan(tx) {
+	for _, l := range store.VPCLinksV2.List(tx) {
 		if err := buildV2(tx, l); err != nil {
 			return err
 		}
@@ -51,8 +52,7 @@ func linkNeedsBuilding(r store.Reader) bool {
 // buildV1 makes the endpoint service in the customer's account and the
 // interface endpoint in API Gateway's. The connection is accepted because API
 // Gateway's account is allow-listed and no acceptance is asked for.
-func buildV1(tx *store.Tx, row *resource.VPCLinkV1) error {
-	l := *row
+func buildV1(tx *store.Tx, l *resource.VPCLinkV1) error {
 	switch {
 	case l.Status == resource.VPCLinkDeleting:
 		vpc.DeleteEndpoint(tx, l.Endpoint)
@@ -97,20 +97,19 @@ func buildV1(tx *store.Tx, row *resource.VPCLinkV1) error {
 		return failV1(tx, l, message(err))
 	}
 	l.Service, l.Endpoint = service.ID, endpoint.ID
-	store.VPCLinksV1.Put(tx, &l)
+	store.VPCLinksV1.Put(tx, l)
 	return nil
 }
 
-func failV1(tx *store.Tx, l resource.VPCLinkV1, why string) error {
+func failV1(tx *store.Tx, l *resource.VPCLinkV1, why string) error {
 	l.Status, l.StatusMessage = resource.VPCLinkFailed, why
-	store.VPCLinksV1.Put(tx, &l)
+	store.VPCLinksV1.Put(tx, l)
 	return nil
 }
 
 // buildV2 makes a pair of ENIs for each subnet: the customer's, under the
 // link's security groups, and the provider's, an address of the gateway.
-func buildV2(tx *store.Tx, row *resource.VPCLinkV2) error {
-	l := *row
+func buildV2(tx *store.Tx, l *resource.VPCLinkV2) error {
 	switch {
 	case l.Status == resource.VPCLinkDeleting:
 		for _, pair := range l.Interfaces {
@@ -132,7 +131,7 @@ func buildV2(tx *store.Tx, row *resource.VPCLinkV2) error {
 		groups = []string{customer.DefaultGroup}
 	}
 	for _, id := range l.Subnets {
-		pair, err := natPair(tx, &l, network, id, groups)
+		pair, err := natPair(tx, l, network, id, groups)
 		if err != nil {
 			for _, pair := range l.Interfaces {
 				vpc.DeleteInterface(tx, pair.Provider)
@@ -143,7 +142,7 @@ func buildV2(tx *store.Tx, row *resource.VPCLinkV2) error {
 		}
 		l.Interfaces = append(l.Interfaces, pair)
 	}
-	store.VPCLinksV2.Put(tx, &l)
+	store.VPCLinksV2.Put(tx, l)
 	return nil
 }
 
@@ -169,9 +168,9 @@ func natPair(tx *store.Tx, l *resource.VPCLinkV2, network vpc.Service, subnet st
 	return resource.VPCLinkV2Pair{Customer: customer.ID, Provider: provider.ID}, nil
 }
 
-func failV2(tx *store.Tx, l resource.VPCLinkV2, why string) error {
+func failV2(tx *store.Tx, l *resource.VPCLinkV2, why string) error {
 	l.Status, l.StatusMessage = resource.VPCLinkFailed, why
-	store.VPCLinksV2.Put(tx, &l)
+	store.VPCLinksV2.Put(tx, l)
 	return nil
 }
 

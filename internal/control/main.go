@@ -47,6 +47,11 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
+// shutdownGrace is what calls under way may take when the process ends. They
+// need milliseconds; but a connection that a client has opened in advance, and
+// not used, looks to the server as if its first call were on the way.
+const shutdownGrace = time.Second
+
 // Main runs the control process until ctx ends.
 func Main(ctx context.Context, c Config) (err error) {
 	db, err := store.Open(ctx, store.Config{Dir: c.DataDir, Endpoints: c.EtcdEndpoints, Log: c.Log})
@@ -90,10 +95,13 @@ func Main(ctx context.Context, c Config) (err error) {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
 		subscribers.Close()
-		return api.Shutdown(grace)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+		defer cancel()
+		if err := api.Shutdown(grace); !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return api.Close()
 	})
 	return group.Wait()
 }
@@ -102,6 +110,7 @@ func Main(ctx context.Context, c Config) (err error) {
 func (c *controller) serveRequests() {
 	c.feed.Handle("create-instance", only(roleNode, c.createInstance))
 	c.feed.Handle("terminate-instance", only(roleNode, c.terminateInstance))
+	c.feed.Handle("keep-instances", only(roleNode, c.keepInstances))
 	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
 	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
 	c.feed.Handle("explain", only(roleGateway, func(_ context.Context, p ExplainParams) (TraceResult, error) { return c.tracer.explain(p) }))

@@ -57,13 +57,13 @@ func settle(tx *store.Tx, u unsettled) error {
 	}
 	for _, id := range u.linksV1 {
 		if l, ok := store.VPCLinksV1.Get(tx, id); ok && l.Status == resource.VPCLinkPending {
-			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkReady
+			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkV1Ready
 			store.VPCLinksV1.Put(tx, l)
 		}
 	}
 	for _, id := range u.linksV2 {
 		if l, ok := store.VPCLinksV2.Get(tx, id); ok && l.Status == resource.VPCLinkPending {
-			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkReady
+			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkV2Ready
 			store.VPCLinksV2.Put(tx, l)
 		}
 	}

@@ -17,6 +17,10 @@ func (c *controller) reportHealth(ctx context.Context, reports []health.Report) 
 			if !ok || !current(g, r) {
 				continue
 			}
+			key := resource.TargetHealthKey(r.TargetGroup, r.Target, r.Port)
+			if _, known := store.TargetHealth.Get(tx, key); known && r.State == health.Initial {
+				continue // a checker that has just started knows less than the row
+			}
 			row := &resource.TargetHealth{
 				TargetGroup: r.TargetGroup, Target: r.Target, Port: r.Port,
 				State: r.State, Reason: r.Reason, Description: r.Description,
