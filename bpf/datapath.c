@@ -12,48 +12,42 @@
 /* Rewrites addresses and ports and the checksums over them. */
 static __always_inline void rewrite(struct __sk_buff *skb, struct headers *h, struct flow *flow, __u8 proto)
 {
-	__u32 l4 = sizeof(struct ethhdr) + sizeof(struct iphdr);
+	const __u32 l4 = sizeof(struct ethhdr) + sizeof(struct iphdr);
 	__u32 addr_delta = flow->addr_delta, port_delta = flow->port_delta;
-	__u32 check;
-	__u64 mangled = 0;
 
 	h->ip->saddr = flow->src.w[3];
 	h->ip->daddr = flow->dst.w[3];
 	h->ip->check = csum_apply(h->ip->check, addr_delta);
 	if (proto == IPPROTO_ICMP) /* neither ports nor a pseudo header */
 		return;
-	h->ports[0] = flow->sport;
-	h->ports[1] = flow->dport;
+	*h->ports = *(__u32 *)&flow->sport; /* and dport */
+	if (proto == IPPROTO_TCP)
+		csum_rewrite(skb, l4 + offsetof(struct tcphdr, check), h->check, addr_delta, port_delta, false);
+	else
+		csum_rewrite(skb, l4 + offsetof(struct udphdr, check), h->check, addr_delta, port_delta, true);
+}
 
-	if (proto == IPPROTO_TCP) {
-		check = l4 + offsetof(struct tcphdr, check);
-	} else {
-		check = l4 + offsetof(struct udphdr, check);
-		mangled = BPF_F_MARK_MANGLED_0; /* no checksum stays none */
-	}
-	/* The helper knows of checksums that the device has still to complete. */
-	bpf_l4_csum_replace(skb, check, 0, addr_delta, BPF_F_PSEUDO_HDR | mangled);
-	if (port_delta)
-		bpf_l4_csum_replace(skb, check, 0, port_delta, mangled);
+/* The flags that a packet adds to those of its flow. */
+static __always_inline __u32 note(__u32 flags, __u8 tcp_flags)
+{
+	return (tcp_flags & TCP_FIN ? FLOW_FIN : 0) | (tcp_flags & TCP_RST ? FLOW_RST : 0) |
+	       (flags & FLOW_REVERSE ? FLOW_REPLIED : 0);
 }
 
 /* Sends a packet the way of its flow. */
 static __always_inline int forward(struct __sk_buff *skb, struct headers *h, struct flow *flow, __u8 proto)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
-	__u32 ifindex = flow->ifindex;
-	__u32 flags = flow->flags;
+	__u32 tick = bpf_jiffies64(), ifindex = flow->ifindex, flags = flow->flags;
 
-	if (flow->last_seen != now)
-		flow->last_seen = now;
+	if (flow->tick != tick) { /* the clock is asked once a tick */
+		flow->tick = tick;
+		flow->last_seen = bpf_ktime_get_coarse_ns();
+	}
 	flow->packets++;
 	flow->bytes += skb->len;
-	if (h->tcp_flags & TCP_FIN)
-		flow->flags = flags |= FLOW_FIN;
-	if (h->tcp_flags & TCP_RST)
-		flow->flags = flags |= FLOW_RST;
-	if ((flags & (FLOW_REVERSE | FLOW_REPLIED)) == FLOW_REVERSE)
-		flow->flags = flags |= FLOW_REPLIED;
+	if (unlikely(h->tcp_flags & (TCP_FIN | TCP_RST) ||
+		     (flags & (FLOW_REVERSE | FLOW_REPLIED)) == FLOW_REVERSE))
+		flow->flags = flags | note(flags, h->tcp_flags);
 
 	copy_mac(h->eth->h_dest, flow->dmac);
 	copy_mac(h->eth->h_source, router_mac);
@@ -85,7 +79,7 @@ int isthmus(struct __sk_buff *skb)
 	flow = h.related ? NULL : bpf_map_lookup_elem(&flows, &p.key);
 	if (flow && !same_mac(h.eth->h_source, flow->smac))
 		return drop(flow->eni, DROP_SPOOFED);
-	if (flow && flow->epoch == current_epoch() && !begins_connection(h.tcp_flags))
+	if (likely(flow && flow->epoch == current_epoch() && !begins_connection(h.tcp_flags)))
 		return forward(skb, &h, flow, p.key.proto);
 
 	/* 3-5. New flow, or one to be evaluated anew */

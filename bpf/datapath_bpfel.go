@@ -108,7 +108,7 @@ type dpFlow struct {
 	Flags     dpFlowFlags
 	Smac      [6]uint8
 	Dmac      [6]uint8
-	Pad       uint32
+	Tick      uint32
 	LastSeen  uint64
 	Packets   uint64
 	Bytes     uint64
@@ -249,16 +249,13 @@ type dpWork struct {
 		Known     bool
 		Src       dpAddr
 		Dst       dpAddr
-		Sport     uint16
 		Dport     uint16
 		Flags     uint8
 		Rewritten bool
-		_         [2]byte
 		Sender    uint32
 		Receiver  uint32
 		Ifindex   uint32
 		Idle      uint32
-		_         [4]byte
 		Hash      uint64
 		Smac      [6]uint8
 		_         [2]byte

@@ -74,12 +74,10 @@ static __always_inline void translate_addrs(struct flow *flow, const struct flow
 	flow->addr_delta = csum_delta_addrs(&from->src, src, &from->dst, dst);
 }
 
-/* The i-th source port to try; 0: there is no such try. In network order. */
-static __always_inline __be16 source_port(const struct flow_key *key, const struct path *path, __u32 i)
+/* The i-th source port to try, in network order; the first is the client's own. */
+static __always_inline __be16 source_port(const struct flow_key *key, __u64 hash, __u32 i)
 {
-	if (i == 0 && (bpf_ntohs(key->sport) >= PORT_FIRST || !path->rewritten || key->proto == IPPROTO_ICMP))
-		return key->sport;
-	return bpf_htons(PORT_FIRST + ((path->hash >> 32) + i * PORT_STRIDE) % PORTS);
+	return i ? bpf_htons(PORT_FIRST + ((hash >> 32) + i * PORT_STRIDE) % PORTS) : key->sport;
 }
 
 /*
@@ -94,7 +92,7 @@ __noinline int write_flow(struct work *w, __u32 now_epoch)
 	__u32 i, tries;
 	__u32 flags;
 	__be16 port;
-	bool mirrored;
+	bool any_port, mirrored;
 	int err;
 
 	if (!w)
@@ -131,10 +129,11 @@ __noinline int write_flow(struct work *w, __u32 now_epoch)
 	/* With one port, the reverse key would be the forward one. */
 	mirrored = same_addr(&path->dst, &key->src) && same_addr(&path->src, &key->dst) &&
 		   path->dport == key->sport && path->ifindex == key->ifindex;
-	tries = path->rewritten && key->proto != IPPROTO_ICMP ? PORT_TRIES : 1;
-	i = path->rewritten && key->proto != IPPROTO_ICMP && bpf_ntohs(key->sport) < PORT_FIRST;
+	any_port = path->rewritten && key->proto != IPPROTO_ICMP;
+	tries = any_port ? PORT_TRIES : 1;
+	i = any_port && bpf_ntohs(key->sport) < PORT_FIRST;
 	for (err = -EEXIST; i < PORT_TRIES && i < tries; i++) {
-		port = source_port(key, path, i);
+		port = source_port(key, path->hash, i);
 		if (mirrored && port == key->dport)
 			continue;
 		w->reverse_key.dport = port;
@@ -218,7 +217,6 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 	path->known = true;
 	path->src = forward->src;
 	path->dst = forward->dst;
-	path->sport = forward->sport;
 	path->dport = forward->dport;
 	path->flags = forward->flags;
 	reason = find_path(&w->forward_key, path);

@@ -18,6 +18,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 /* linux/icmp.h has these too, but includes what only a C library can. */
 
 #define ICMP_ECHOREPLY 0

@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "types.h"
 
+#define IP_PLAIN 0x45                  /* version 4, no options */
 #define IP_FRAGMENT bpf_htons(0x3fff) /* more fragments, or an offset */
 
 enum tcp_flags {
@@ -22,8 +23,9 @@ struct headers {
 		struct tcphdr *tcp;
 		struct udphdr *udp;
 		struct icmphdr *icmp;
-		__be16 *ports;
+		__u32 *ports; /* both */
 	};
+	__sum16 check; /* of TCP or UDP */
 	__u8 tcp_flags;
 	bool related; /* an ICMP error, which has no flow of its own */
 };
@@ -56,12 +58,24 @@ static __always_inline void copy_mac(__u8 *to, const __u8 *from)
 	*(__u16 *)(to + 4) = *(__u16 *)(from + 4);
 }
 
+/*
+ * A key is written by double words where it is read so, by the comparison of
+ * keys: a wide read of what narrow writes have not left for the cache yet has
+ * to wait for it.
+ */
 static __always_inline void map_ipv4(struct addr *to, __be32 from)
 {
-	to->w[0] = 0;
-	to->w[1] = 0;
-	to->w[2] = bpf_htonl(0xffff);
-	to->w[3] = from;
+	__u64 *words = (void *)to;
+
+	words[0] = 0;
+	words[1] = (__u64)from << 32 | bpf_htonl(0xffff);
+}
+
+/* Writes what comes after the addresses; ports as they are in the packet. */
+static __always_inline void finish_key(struct flow_key *key, __u32 ports, __u32 ifindex, __u8 proto)
+{
+	*(__u64 *)&key->sport = (__u64)ifindex << 32 | ports;
+	*(__u32 *)&key->proto = proto; /* and the padding */
 }
 
 static __always_inline bool begins_connection(__u8 tcp_flags)
@@ -90,12 +104,14 @@ static __always_inline enum drop_reason parse(struct __sk_buff *skb, struct head
 {
 	void *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = (void *)(h->eth + 1);
+	__u32 ports;
 	__u16 length;
 
-	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+	if ((void *)(ip + 1) > end)
 		return DROP_MALFORMED;
-	if (ip->ihl > 5 ||
-	    (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_ICMP))
+	if (*(__u8 *)ip != IP_PLAIN)
+		return ip->version != 4 || ip->ihl < 5 ? DROP_MALFORMED : DROP_UNSUPPORTED_PROTOCOL;
+	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_ICMP)
 		return DROP_UNSUPPORTED_PROTOCOL;
 	if (ip->frag_off & IP_FRAGMENT)
 		return DROP_FRAGMENT;
@@ -106,20 +122,17 @@ static __always_inline enum drop_reason parse(struct __sk_buff *skb, struct head
 
 	h->ip = ip;
 	h->tcp = (void *)(ip + 1);
+	h->check = 0;
 	h->tcp_flags = 0;
 	h->related = false;
-	map_ipv4(&key->src, ip->saddr);
-	map_ipv4(&key->dst, ip->daddr);
-	key->ifindex = skb->ifindex;
-	key->proto = ip->protocol;
-	key->pad[0] = key->pad[1] = key->pad[2] = 0;
-
 	if ((void *)(h->udp + 1) > end) /* the shortest of the three, as is ICMP's */
 		return DROP_MALFORMED;
+	ports = *h->ports;
 
 	if (ip->protocol == IPPROTO_TCP) {
 		if ((void *)(h->tcp + 1) > end || h->tcp->doff < 5 || h->tcp->doff * 4 > length)
 			return DROP_MALFORMED;
+		h->check = h->tcp->check;
 		h->tcp_flags = ((__u8 *)h->tcp)[13];
 	} else if (length < sizeof(*h->udp)) {
 		return DROP_MALFORMED;
@@ -128,24 +141,25 @@ static __always_inline enum drop_reason parse(struct __sk_buff *skb, struct head
 
 		if (datagram < sizeof(*h->udp) || datagram > length)
 			return DROP_MALFORMED;
+		h->check = h->udp->check;
 	} else {
 		switch (h->icmp->type) {
 		case ICMP_ECHO:
 		case ICMP_ECHOREPLY:
-			key->sport = key->dport = h->icmp->id;
-			return DROP_NONE;
+			ports = h->icmp->id | (__u32)h->icmp->id << 16;
+			break;
 		case ICMP_DEST_UNREACH:
 		case ICMP_TIME_EXCEEDED:
 		case ICMP_PARAMETERPROB:
-			key->sport = key->dport = 0;
 			h->related = true;
-			return DROP_NONE;
+			break;
 		default:
 			return DROP_UNSUPPORTED_PROTOCOL;
 		}
 	}
-	key->sport = h->ports[0];
-	key->dport = h->ports[1];
+	map_ipv4(&key->src, ip->saddr);
+	map_ipv4(&key->dst, ip->daddr);
+	finish_key(key, ports, skb->ifindex, ip->protocol);
 	return DROP_NONE;
 }
 

@@ -30,7 +30,6 @@ struct path {
 	/* Found out; put in if known. */
 	struct addr src; /* as the receiver sees them */
 	struct addr dst;
-	__be16 sport;
 	__be16 dport;
 	__u8 flags;      /* FLOW_TRACKED_… */
 
@@ -144,7 +143,6 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 	if (!path->known) {
 		path->src = nat ? eni->addr : key->src;
 		path->dst = key->dst;
-		path->sport = key->sport;
 		path->dport = key->dport;
 		path->flags = FLOW_TRACKED_SRC | FLOW_TRACKED_DST;
 		path->rewritten = nat;

@@ -233,7 +233,7 @@ struct flow {
 	enum flow_flags flags;
 	__u8 smac[6];      /* the sender's, which packets must carry */
 	__u8 dmac[6];      /* the receiver's */
-	__u32 pad;
+	__u32 tick;        /* of the kernel's clock, at which last_seen was set */
 	__u64 last_seen;   /* CLOCK_MONOTONIC, ns, coarse; at first the flow's start */
 	__u64 packets;     /* as the machine moves them: a GSO packet is one */
 	__u64 bytes;       /* of frames */

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -102,15 +101,6 @@ func (ns *namespace) address(device, cidr string) error {
 			return fmt.Errorf("give %s to device %s: %w", cidr, device, err)
 		}
 		return netlink.LinkSetUp(l)
-	})
-}
-
-// route makes a router the next hop for everything.
-func (ns *namespace) route(router string) error {
-	return ns.do(func() error {
-		return netlink.RouteAdd(&netlink.Route{
-			Dst: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}, Gw: net.ParseIP(router),
-		})
 	})
 }
 

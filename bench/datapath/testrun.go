@@ -139,8 +139,8 @@ func difference(from, to []uint32) uint32 {
 	for i := range from {
 		sum += uint64(to[i]) + uint64(^from[i])
 	}
-	for sum>>32 != 0 {
-		sum = sum&0xffffffff + sum>>32
+	for sum>>16 != 0 {
+		sum = sum&0xffff + sum>>16
 	}
 	return uint32(sum)
 }

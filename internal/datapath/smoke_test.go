@@ -298,3 +298,28 @@ func TestFilter(t *testing.T) {
 		}
 	}
 }
+
+// TestRealChecksums has addresses that, rewritten, leave a checksum as it is,
+// in which the two kinds of checksum look the same.
+func TestRealChecksums(t *testing.T) {
+	n := newNetwork(t)
+	n.eni(node).Addresses[0] = addr("10.0.0.50") // 10 and 50 become 50 and 10
+	n.apply()
+	n.serve(target, 8080)
+	conn, err := n.dial(client, "tcp4", "", "10.0.0.50:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := greeting(conn); err != nil || seen != "10.0.0.50" {
+		t.Errorf("seen as %s (%v), want 10.0.0.50", seen, err)
+	}
+	found := false
+	for k, f := range n.flowTable() {
+		if found = k.Src == f.Dst && k.Dst == f.Src && f.AddrDelta == 0 && f.PortDelta != 0; found {
+			break
+		}
+	}
+	if !found {
+		t.Errorf("no flow's addresses leave the checksum as it is: %+v", n.flowTable())
+	}
+}

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -305,4 +306,42 @@ func TestAnySource(t *testing.T) {
 	w.expect(client, syn.from(client), syn.to(server),
 		"new tcp eni1 172.16.5.5:40000 > 10.0.0.20:80 = eni2 172.16.5.5:40000 > 10.0.0.20:80 idle 432000 of 1 1p 54b",
 		"new tcp eni2 10.0.0.20:80 > 172.16.5.5:40000 = eni1 10.0.0.20:80 > 172.16.5.5:40000 idle 432000 reverse of 2 0p 0b")
+}
+
+// TestSameChecksum: addresses that leave the checksum as it is, with one that
+// is complete.
+func TestSameChecksum(t *testing.T) {
+	w := newWorld(t)
+	w.eni(node).Addresses[0] = addr("10.0.0.50")
+	w.apply()
+	for i, flags := range []string{"S", "PA", "FA"} {
+		p := tcp("10.0.0.10:40000", "10.0.0.50:80", flags).with(strings.Repeat("x", i))
+		q := tcp("10.0.0.50:40000", "10.0.0.10:8080", flags).with(p.payload)
+		if verdict, out := w.run(client, p.from(client)); verdict != redirect || string(out) != string(q.to(target)) {
+			t.Errorf("verdict %d, frame\n%swant\n%s", verdict, hex.Dump(out), hex.Dump(q.to(target)))
+		}
+	}
+}
+
+// TestChecksums sends datagrams whose checksums come to every kind of value,
+// zero before and after the rewriting among them.
+func TestChecksums(t *testing.T) {
+	w := newWorld(t)
+	zero := 0
+	for i := range 1 << 16 {
+		payload := string([]byte{byte(i >> 8), byte(i)})
+		in := udp("10.0.0.10:5000", "10.0.0.50:80").with(payload).from(client)
+		want := udp("10.0.0.100:5000", "10.0.0.10:8080").with(payload).to(target)
+		if want[40] == 0xff && want[41] == 0xff || in[40] == 0xff && in[41] == 0xff {
+			zero++
+		} else if i%101 != 0 {
+			continue
+		}
+		if _, out := w.run(client, in); string(out) != string(want) {
+			t.Fatalf("payload %x: checksum %x became %x, want %x", payload, in[40:42], out[40:42], want[40:42])
+		}
+	}
+	if zero < 2 {
+		t.Errorf("%d datagrams had a checksum that would be zero, want at least 2", zero)
+	}
 }

@@ -169,7 +169,7 @@ func (w *world) changed() []string {
 		case !ok:
 			lines = append(lines, "new "+w.describe(k, f))
 		case old != f:
-			old.LastSeen = f.LastSeen // its own test
+			old.LastSeen, old.Tick = f.LastSeen, f.Tick // its own test
 			if old != f {
 				lines = append(lines, "now "+w.describe(k, f))
 			}

@@ -22,10 +22,10 @@ type Flow struct {
 	Epoch      uint32
 	Idle       uint32 // seconds
 
-	Reverse, Translated      bool
-	TrackedSrc, TrackedDst   bool
-	Fin, Rst, Replied        bool
-	Packets, Bytes, lastSeen uint64
+	Reverse, Translated    bool
+	TrackedSrc, TrackedDst bool
+	Fin, Rst, Replied      bool
+	Packets, Bytes         uint64
 }
 
 // Flows is the flow table: bounded, refusing what does not fit.
