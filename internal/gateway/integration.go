@@ -112,6 +112,9 @@ func (in *integration) compileREST() error {
 	default:
 		return fmt.Errorf("integration type %s is not supported", in.Type)
 	}
+	if in.ContentHandling != "" {
+		return fmt.Errorf("contentHandling %s is not supported", in.ContentHandling)
+	}
 	for _, key := range slices.Sorted(maps.Keys(in.RequestParameters)) {
 		source, err := mapping.ParseREST(in.RequestParameters[key])
 		if err != nil {
@@ -155,6 +158,9 @@ func (in *integration) compileREST() error {
 }
 
 func (r *integrationResponse) compile() (err error) {
+	if r.ContentHandling != "" {
+		return fmt.Errorf("contentHandling %s of a response is not supported", r.ContentHandling)
+	}
 	if r.SelectionPattern != "" {
 		if r.pattern, err = regexp.Compile(`^(?:` + r.SelectionPattern + `)$`); err != nil {
 			return fmt.Errorf("compile selection pattern: %w", err)

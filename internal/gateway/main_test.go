@@ -71,15 +71,11 @@ func TestMainProcess(t *testing.T) {
 			Options: Options{Access: slog.New(slog.NewJSONHandler(log, nil))},
 		})
 	}()
-	raw, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
 	// The first request comes before the first configuration, and waits.
 	g := &gatewayUnderTest{at: l.Addr().String(), log: log}
 	early := make(chan answered, 1)
 	go func() { early <- g.get(t, "rest000001", "/prod/refused") }()
-	control.Publish("gateway", 1, raw)
+	control.Publish("gateway", 1, c)
 	a := <-early
 	if a.status != 500 || a.body != `{"message": "Internal server error"}` {
 		t.Errorf("%d %s", a.status, a.body)

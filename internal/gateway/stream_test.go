@@ -299,7 +299,11 @@ func TestFingerprint(t *testing.T) {
 	u.Fingerprint = "2"
 	c.Upstreams["way"] = u
 	g.Apply(c)
-	<-ended // at once, without a request
+	select {
+	case <-ended: // at once, without a request
+	case <-time.After(10 * time.Second):
+		t.Fatal("the connection under the old rules is still open")
+	}
 	get(2)
 }
 
@@ -350,7 +354,7 @@ func TestStalledResponse(t *testing.T) {
 func TestSlowClientIsNotATimeout(t *testing.T) {
 	at := library(t, echo)
 	c := echoAPIs(at, 1)
-	c.APIs[0].Stages[0].Routes[0].Integration.TimeoutMillis = 150
+	c.APIs[0].Stages[0].Routes[0].Integration.TimeoutMillis = 100
 	g := start(t, Options{}, server.Options{}, c)
 	for _, known := range []bool{true, false} {
 		body, pipe := io.Pipe()
@@ -363,7 +367,7 @@ func TestSlowClientIsNotATimeout(t *testing.T) {
 		}
 		go func() {
 			for range 4 {
-				time.Sleep(100 * time.Millisecond) // the client's pace is what is tested
+				time.Sleep(200 * time.Millisecond) // the client's pace is what is tested
 				io.WriteString(pipe, "x")
 			}
 			pipe.Close()

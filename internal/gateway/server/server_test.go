@@ -143,6 +143,55 @@ func TestQuietClient(t *testing.T) {
 	}
 }
 
+// A connection is kept after a body that was read, and not after one that was
+// left: its rest could be taken for a request.
+func TestConnectionAfterBody(t *testing.T) {
+	for _, read := range []bool{true, false} {
+		requests := make(chan string, 4)
+		_, at, _ := serve(t, func(_ context.Context, r *message.Request) *message.Response {
+			requests <- r.Method + " " + r.Path
+			if read {
+				io.Copy(io.Discard, r.Body)
+			}
+			return text(200, "ok")
+		}, Options{StallTimeout: 100 * time.Millisecond})
+		c := dial(t, at)
+		inner := "DELETE /smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+		fmt.Fprintf(c, "POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(inner))
+		if read {
+			io.WriteString(c, inner)
+		}
+		r := bufio.NewReader(c)
+		response, err := http.ReadResponse(r, nil)
+		if err != nil || response.Close == read {
+			t.Fatalf("read %v: %v, %v", read, response, err)
+		}
+		io.Copy(io.Discard, response.Body)
+		if read {
+			io.WriteString(c, "POST /second HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+			if response, err := http.ReadResponse(r, nil); err != nil || response.StatusCode != 200 {
+				t.Fatalf("second request: %v, %v", response, err)
+			}
+		} else {
+			time.Sleep(150 * time.Millisecond) // until the server has stopped to read the rest
+			io.WriteString(c, inner)
+			closes(t, c, 10*time.Second)
+		}
+		close(requests)
+		var got []string
+		for q := range requests {
+			got = append(got, q)
+		}
+		want := []string{"POST /first"}
+		if read {
+			want = append(want, "POST /second")
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("read %v: requests %q", read, got)
+		}
+	}
+}
+
 func TestClientThatLeavesItsBody(t *testing.T) {
 	result := make(chan error, 1)
 	_, at, _ := serve(t, func(_ context.Context, r *message.Request) *message.Response {

@@ -10,19 +10,6 @@ import (
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 )
 
-// Explanation says what the network does to a connection.
-type Explanation struct {
-	Verdict string // a drop reason such as "sg-ingress", or "forward"
-	Cause   string // in words; empty if nothing is in the way
-	// Definitive tells that the network drops every packet of the connection,
-	// so that waiting is of no use.
-	Definitive bool
-}
-
-// Explain traces a connection attempt. The source is not valid if the
-// connection is opened from the gateway's own address.
-type Explain func(ctx context.Context, src netip.Addr, dst netip.AddrPort) (Explanation, error)
-
 // path is one way to open a connection.
 type path struct {
 	source      netip.Addr // not valid: any
@@ -101,6 +88,8 @@ type Dialing struct {
 	// NextAfter is how long a destination may stay silent before the next one
 	// is tried; default 3 s. The last one is given all the time there is.
 	NextAfter time.Duration
+
+	explanations *explanations
 }
 
 func (d *Dialing) setDefaults() {
@@ -110,6 +99,7 @@ func (d *Dialing) setDefaults() {
 	if d.NextAfter == 0 {
 		d.NextAfter = 3 * time.Second
 	}
+	d.explanations = newExplanations(d.Explain)
 }
 
 // maxDial bounds a connection attempt that nobody waits for any more.
@@ -185,7 +175,7 @@ func (d *Dialing) try(ctx context.Context, way path, budget time.Duration, a *at
 			}
 			return nil, d.refused(way, r.err, a)
 		case <-ask.C:
-			go func() { answers <- d.explain(ctx, way) }()
+			go func() { answers <- d.explanations.get(ctx, way) }()
 		case e := <-answers:
 			a.set(way.destination.String(), e)
 			if e.Definitive && !d.WaitOnDrop {
@@ -208,7 +198,7 @@ func (d *Dialing) refused(way path, err error, a *attempt) *Error {
 	silent := text == "no answer"
 	e := a.last
 	if e.Cause == "" && a.request.Err() == nil {
-		e = d.explain(a.request, way)
+		e = d.explanations.get(a.request, way)
 		a.set(way.destination.String(), e)
 	}
 	switch {
@@ -222,19 +212,4 @@ func (d *Dialing) refused(way path, err error, a *attempt) *Error {
 		return &Error{Timeout, "connect", "no answer from " + way.destination.String()}
 	}
 	return &Error{Network, "connect", way.destination.String() + ": " + text}
-}
-
-// explain asks the network. Whoever answers late or not at all is not waited
-// for: the answer is only a help.
-func (d *Dialing) explain(ctx context.Context, way path) Explanation {
-	if d.Explain == nil {
-		return Explanation{}
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	e, err := d.Explain(ctx, way.source, way.destination)
-	if err != nil {
-		return Explanation{}
-	}
-	return e
 }

@@ -155,6 +155,20 @@ func TestDefinitiveDropFailsAtOnce(t *testing.T) {
 	}
 }
 
+// A rule that is taken away while a connection waits ends the waiting too.
+func TestDropThatComesLater(t *testing.T) {
+	var asked atomic.Int64
+	p := NewPool(link(silent(t)), false, Options{Dialing: Dialing{ExplainAfter: 80 * time.Millisecond, Explain: func(context.Context, netip.Addr, netip.AddrPort) (Explanation, error) {
+		if asked.Add(1) < 3 {
+			return Explanation{Verdict: "forwarded"}, nil
+		}
+		return Explanation{Verdict: "sg-ingress", Cause: "revoked", Definitive: true}, nil
+	}}})
+	if _, err := do(t, p, get()); err == nil || err.Error() != "sg-ingress: revoked" {
+		t.Fatalf("error %v", err)
+	}
+}
+
 func TestWaitOnDropKeepsWaitingAndNamesTheCause(t *testing.T) {
 	var asked atomic.Int64
 	drop := Explanation{Verdict: "nacl", Cause: "denied", Definitive: true}
@@ -198,6 +212,27 @@ func TestRefusedConnectionIsExplained(t *testing.T) {
 	}
 	if asked.Load() != 2 {
 		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+func TestManyFailuresAskOnce(t *testing.T) {
+	var asked atomic.Int64
+	p := NewPool(link(closed(t)), false, Options{Dialing: Dialing{Explain: func(context.Context, netip.Addr, netip.AddrPort) (Explanation, error) {
+		asked.Add(1)
+		time.Sleep(20 * time.Millisecond) // others come meanwhile
+		return Explanation{Verdict: "nacl", Cause: "denied", Definitive: true}, nil
+	}}})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := p.Do(t.Context(), get()); err == nil || err.Error() != "nacl: denied" {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := asked.Load(); n > 25 {
+		t.Errorf("asked %d times", n)
 	}
 }
 
