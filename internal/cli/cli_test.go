@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,10 @@ import (
 	"github.com/isthmus-net/isthmus/internal/node"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
+
+func init() {
+	runtime.LockOSThread() // as cmd/isthmus does, and for its reasons
+}
 
 // The test binary is isthmus too, when it is called so.
 func TestMain(m *testing.M) {

@@ -255,7 +255,7 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 			return err
 		}
 	}
-	e := endpoints{API: url(s.api), Gateway: url(s.gateway), Region: s.Region}
+	e := endpoints{API: urlOf(s.api), Gateway: urlOf(s.gateway), Region: s.Region}
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -272,8 +272,8 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 	return notify(env.Getenv("NOTIFY_SOCKET"), "READY=1")
 }
 
-// url is how this machine reaches one of its own sockets.
-func url(at netip.AddrPort) string {
+// urlOf is how this machine reaches one of its own sockets.
+func urlOf(at netip.AddrPort) string {
 	switch {
 	case !at.Addr().IsUnspecified():
 	case at.Addr().Is4():
@@ -289,7 +289,7 @@ func url(at netip.AddrPort) string {
 func answers(ctx context.Context, at netip.AddrPort) error {
 	transport := &http.Transport{DisableKeepAlives: true}
 	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url(at)+"/", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, urlOf(at)+"/", nil)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -130,7 +131,7 @@ func Stop(ctx context.Context, dir Dir) (*os.File, error) {
 		c, err := Call(ctx, dir.Socket(), "stop", struct{}{}, nil)
 		if err == nil {
 			c.Close()
-		} else if !errors.Is(err, ErrNotRunning) {
+		} else if !errors.Is(err, ErrNotRunning) && !hungUp(err) {
 			return nil, fmt.Errorf("stop isthmus: %w", err)
 		}
 		select {
@@ -139,4 +140,9 @@ func Stop(ctx context.Context, dir Dir) (*os.File, error) {
 			return nil, fmt.Errorf("wait for isthmus to stop: %w", ctx.Err())
 		}
 	}
+}
+
+// hungUp says whether the node ended before it answered.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }

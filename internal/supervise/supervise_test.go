@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/isthmus-net/isthmus/internal/netns"
 )
 
@@ -98,6 +100,7 @@ func needRoot(t *testing.T) {
 func newSupervisor(t *testing.T, dir string) *Supervisor {
 	t.Helper()
 	needRoot(t)
+	before := goleak.IgnoreCurrent()
 	s, err := New(dir, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +110,7 @@ func newSupervisor(t *testing.T, dir string) *Supervisor {
 		if err := StopAll(dir); err != nil {
 			t.Error(err)
 		}
+		goleak.VerifyNone(t, before)
 	})
 	return s
 }
