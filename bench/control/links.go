@@ -159,7 +159,7 @@ func v1(ctx context.Context, m *machine.Machine) (*subject, error) {
 	}
 	return &subject{
 		version: "v1",
-		url:     fmt.Sprintf("http://%s.execute-api.localhost:8080/prod/", id),
+		url:     fmt.Sprintf("http://%s.execute-api.localhost:8080/prod/pets", id),
 		create:  site.LinkV1,
 		lead:    lead,
 		leave:   func(ctx context.Context) error { return lead(ctx, absent) },
@@ -198,7 +198,7 @@ func v2(ctx context.Context, m *machine.Machine) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	url := fmt.Sprintf("http://%s.execute-api.localhost:8080/", id)
+	url := fmt.Sprintf("http://%s.execute-api.localhost:8080/pets", id)
 	var rest string
 	if err := machine.Until(ctx, patience, func() (bool, string, error) {
 		status, body, err := call(ctx, m.Client(), url)

@@ -58,8 +58,8 @@ func bench(ctx context.Context, binary string, p plan) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\nthe log ends:\n%s", err, m.LogTail(20))
+		if err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w\nthe log ends:\n%s", err, m.LogTail(10))
 		}
 		err = errors.Join(err, m.Close())
 	}()

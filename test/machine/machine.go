@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -175,13 +176,15 @@ func (m *Machine) Client() *http.Client {
 	}}
 }
 
-// LogTail is the end of the log.
+// LogTail is the end of the log, without the requests that went well.
 func (m *Machine) LogTail(lines int) string {
 	b, err := os.ReadFile(m.LogPath())
 	if err != nil {
 		return err.Error()
 	}
-	all := strings.Split(strings.TrimSpace(string(b)), "\n")
+	all := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(b)), "\n"), func(line string) bool {
+		return strings.Contains(line, "level=INFO") && (strings.Contains(line, "msg=call ") || strings.Contains(line, "msg=request "))
+	})
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
