@@ -46,7 +46,7 @@ func (s *Service) CreateDeployment(ctx context.Context, in *api.CreateDeployment
 			return err
 		}
 		store.RestDeployments.Put(tx, d)
-		if in.StageName == nil {
+		if wire.Val(in.StageName) == "" { // some clients name no stage by an empty name
 			return nil
 		}
 		return deployTo(ctx, tx, a, d, in)

@@ -33,7 +33,10 @@ func TestDeployments(t *testing.T) {
 	// A snapshot does not change with the API.
 	must[api.DeleteMethodOutput](t)(e.DeleteMethod(e.ctx, &api.DeleteMethodInput{RestApiId: id, ResourceId: root, HttpMethod: wire.Ptr("GET")}))
 	e.newMethod(id, root, "POST", api.PutIntegrationInput{Type: wire.Ptr("MOCK")})
-	second := must[api.Deployment](t)(deploy(nil))
+	second := must[api.Deployment](t)(deploy(wire.Ptr(""))) // to no stage
+	if list := must[api.GetStagesOutput](t)(e.GetStages(e.ctx, &api.GetStagesInput{RestApiId: id})); len(list.Item) != 1 {
+		t.Errorf("%d stages after a deployment to none", len(list.Item))
+	}
 	for d, method := range map[*api.Deployment]string{first: "GET", second: "POST"} {
 		got := must[api.Deployment](t)(e.GetDeployment(e.ctx, &api.GetDeploymentInput{RestApiId: id, DeploymentId: d.Id, Embed: []string{"apisummary"}}))
 		if len(got.ApiSummary) != 1 || len(got.ApiSummary["/"]) != 1 || *got.ApiSummary["/"][method].AuthorizationType != "NONE" || *got.Description != "d" {

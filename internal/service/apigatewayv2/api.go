@@ -249,8 +249,10 @@ func checkCORS(c *resource.CORS) error {
 	return nil
 }
 
+// readCORS takes an empty configuration for none: clients send one to clear it.
 func readCORS(c *api.Cors) *resource.CORS {
-	if c == nil {
+	if c == nil || c.AllowCredentials == nil && c.MaxAge == nil &&
+		len(c.AllowHeaders)+len(c.AllowMethods)+len(c.AllowOrigins)+len(c.ExposeHeaders) == 0 {
 		return nil
 	}
 	return &resource.CORS{

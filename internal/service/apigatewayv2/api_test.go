@@ -28,6 +28,9 @@ func TestAPI(t *testing.T) {
 	if got := must[api.GetApiOutput](t)(e.GetApi(e.ctx, &api.GetApiInput{ApiId: a.ApiId})); got.CorsConfiguration != nil {
 		t.Errorf("CORS %+v", got.CorsConfiguration)
 	}
+	if got := must[api.UpdateApiOutput](t)(e.UpdateApi(e.ctx, &api.UpdateApiInput{ApiId: a.ApiId, CorsConfiguration: &api.Cors{}})); got.CorsConfiguration != nil {
+		t.Errorf("empty CORS %+v", got.CorsConfiguration)
+	}
 	_, err := e.CreateApi(e.ctx, &api.CreateApiInput{Name: wire.Ptr("w"), ProtocolType: wire.Ptr("WEBSOCKET")})
 	refused(t, err, 400, badRequestCode, "Protocol type WEBSOCKET is not supported. Must be one of [HTTP]")
 	_, err = e.UpdateApi(e.ctx, &api.UpdateApiInput{ApiId: a.ApiId, RouteKey: wire.Ptr("$default")})

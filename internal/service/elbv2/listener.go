@@ -266,6 +266,9 @@ func showActions(l *resource.Listener) []*api.Action {
 	return []*api.Action{{
 		Type:           wire.Ptr("forward"),
 		TargetGroupArn: wire.Ptr(l.TargetGroup),
-		ForwardConfig:  &api.ForwardActionConfig{TargetGroups: []*api.TargetGroupTuple{{TargetGroupArn: wire.Ptr(l.TargetGroup)}}},
+		// The only target group has the default weight.
+		ForwardConfig: &api.ForwardActionConfig{TargetGroups: []*api.TargetGroupTuple{
+			{TargetGroupArn: wire.Ptr(l.TargetGroup), Weight: wire.Ptr(int64(1))},
+		}},
 	}}
 }

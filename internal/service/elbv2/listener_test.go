@@ -1,6 +1,7 @@
 package elbv2
 
 import (
+	"reflect"
 	"regexp"
 	"slices"
 	"testing"
@@ -108,9 +109,12 @@ func TestCreateListenerRefuses(t *testing.T) {
 			wantError(t, err, c.code, c.text)
 		})
 	}
-	// The long form of the same action is fine.
+	// The long form of the same action is fine, and shown as it was given.
 	in := listenerInput(lb.LoadBalancerArn, nil, 80, action(api.Action{Type: forward, ForwardConfig: weighted(g.TargetGroupArn)}))
-	must[*api.CreateListenerOutput](t)(f.CreateListener(f.ctx, in))
+	out := must[*api.CreateListenerOutput](t)(f.CreateListener(f.ctx, in))
+	if got, want := out.Listeners[0].DefaultActions[0].ForwardConfig, in.DefaultActions[0].ForwardConfig; !reflect.DeepEqual(got, want) {
+		t.Errorf("forward configuration = %+v, want %+v", got.TargetGroups[0], want.TargetGroups[0])
+	}
 	f.listener(lb.LoadBalancerArn, g.TargetGroupArn, 80)
 }
 
