@@ -140,6 +140,11 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 			return 0, err
 		}
 	}
+	if keys := submitted(s); len(keys) > 0 && c.served() {
+		if _, err := c.db.Update(ctx, succeed(keys, time.Now().UTC().Truncate(time.Millisecond))); err != nil {
+			return 0, err
+		}
+	}
 	next := nextDrained(s)
 	if next.IsZero() {
 		return idle, nil
@@ -149,6 +154,12 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 	}
 	_, err := c.db.Update(ctx, drained(time.Now()))
 	return idle, err
+}
+
+// served says whether the gateway, too, has applied what belongs to the newest
+// snapshot.
+func (c *controller) served() bool {
+	return c.held == nil && c.feed.Applied(roleGateway) >= c.published[roleGateway].revision
 }
 
 // inForce says whether the node has applied the tables of the newest snapshot.

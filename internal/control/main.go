@@ -16,6 +16,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/service/apigatewayv2"
 	"github.com/isthmus-net/isthmus/internal/service/ec2"
 	"github.com/isthmus-net/isthmus/internal/service/elbv2"
+	"github.com/isthmus-net/isthmus/internal/service/servicediscovery"
 	"github.com/isthmus-net/isthmus/internal/service/sts"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
@@ -24,6 +25,7 @@ import (
 	wireapigatewayv2 "github.com/isthmus-net/isthmus/internal/wire/apigatewayv2"
 	wireec2 "github.com/isthmus-net/isthmus/internal/wire/ec2"
 	wireelbv2 "github.com/isthmus-net/isthmus/internal/wire/elbv2"
+	wireservicediscovery "github.com/isthmus-net/isthmus/internal/wire/servicediscovery"
 	wirests "github.com/isthmus-net/isthmus/internal/wire/sts"
 )
 
@@ -75,6 +77,7 @@ func Main(ctx context.Context, c Config) (err error) {
 			wire.Service{API: wireelbv2.API, Server: elbv2.New(db)},
 			wire.Service{API: wireapigateway.API, Server: apigateway.New(db)},
 			wire.Service{API: wireapigatewayv2.API, Server: apigatewayv2.New(db)},
+			wire.Service{API: wireservicediscovery.API, Server: servicediscovery.New(db)},
 			wire.Service{API: wirests.API, Server: sts.Service{}},
 		),
 		ReadHeaderTimeout: readHeaderTimeout,

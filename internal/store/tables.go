@@ -31,4 +31,9 @@ var (
 	HTTPIntegrations   = NewTable[resource.HTTPIntegration]("http-integrations")
 	HTTPDeployments    = NewTable[resource.HTTPDeployment]("http-deployments")
 	HTTPStages         = NewTable[resource.HTTPStage]("http-stages")
+
+	CloudMapNamespaces = NewTable[resource.CloudMapNamespace]("cloud-map-namespaces")
+	CloudMapServices   = NewTable[resource.CloudMapService]("cloud-map-services")
+	CloudMapInstances  = NewTable[resource.CloudMapInstance]("cloud-map-instances")
+	CloudMapOperations = NewTable[resource.CloudMapOperation]("cloud-map-operations")
 )
