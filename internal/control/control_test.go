@@ -29,10 +29,12 @@ const (
 
 // plant is a controller with a node that applies tables only when it may.
 type plant struct {
-	t     *testing.T
-	db    *store.DB
-	gate  chan struct{} // a value lets the node apply one more
-	nodes chan *tables.Tables
+	t  *testing.T
+	db *store.DB
+	// socket is where other roles may subscribe.
+	socket string
+	gate   chan struct{} // a value lets the node apply one more
+	nodes  chan *tables.Tables
 }
 
 func newPlant(t *testing.T) *plant {
@@ -52,7 +54,7 @@ func newPlant(t *testing.T) *plant {
 	}
 	server := feed.NewServer(feed.Options{Log: log})
 	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}}
-	p := &plant{t: t, db: db, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
+	p := &plant{t: t, db: db, socket: socket, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
 	node := feed.Dial(feed.ClientOptions{
 		Path: socket, Role: roleNode, Log: log,
 		OnConfig: func(ctx context.Context, _ int64, config json.RawMessage) error {

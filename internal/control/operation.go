@@ -34,7 +34,7 @@ func succeed(keys []string, at time.Time) func(tx *store.Tx) error {
 				store.CloudMapOperations.Put(tx, o)
 			}
 		}
-		for _, key := range forgettable(tx, at) {
+		for _, key := range forgettable(tx, at, operationCount) {
 			store.CloudMapOperations.Delete(tx, key)
 		}
 		return nil
@@ -43,7 +43,7 @@ func succeed(keys []string, at time.Time) func(tx *store.Tx) error {
 
 // forgettable are the keys of operations that are over and too old, or too
 // many. Keys of one account are sorted by time.
-func forgettable(r store.Reader, at time.Time) (keys []string) {
+func forgettable(r store.Reader, at time.Time, limit int) (keys []string) {
 	count := 0
 	for o := range store.CloudMapOperations.Scan(r) {
 		count++
@@ -52,7 +52,7 @@ func forgettable(r store.Reader, at time.Time) (keys []string) {
 		}
 	}
 	for o := range store.CloudMapOperations.Scan(r) {
-		if count-len(keys) <= operationCount {
+		if count-len(keys) <= limit {
 			break
 		}
 		if o.Status == resource.OperationSuccess && at.Sub(o.Created) <= operationAge {
