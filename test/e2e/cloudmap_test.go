@@ -76,6 +76,11 @@ func TestCloudMap(t *testing.T) {
 				t.Errorf("color %q: %v, want %v", attributes, got, want)
 			}
 		}
+		cli := m.Isthmus(t.Context(), "aws", "--account", accountA, "--", "servicediscovery", "discover-instances", "--namespace-name", "shop",
+			"--service-name", "web", "--query-parameters", "color=green", "--query", "Instances[].InstanceId", "--output", "text")
+		if got := output(t, cli); got != "two" {
+			t.Errorf("the aws CLI finds %q", got)
+		}
 	})
 	t.Run("security groups decide, on both ends", func(t *testing.T) {
 		revoke()
