@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,6 +212,11 @@ func (x *exchange) findStage(named string) *message.Response {
 }
 
 func (x *exchange) findRoute() *message.Response {
+	// Not even ANY stands for others: to a backend, CONNECT and TRACE would
+	// mean something else than to the client.
+	if !isMethod(x.method) {
+		return x.fail(noRoute, "request: no route has the method "+strconv.Quote(x.method))
+	}
 	x.match = x.stage.router.Find(x.method, x.path)
 	if x.match.Route < 0 {
 		return x.fail(noRoute, "request: no route matches")

@@ -225,6 +225,29 @@ func TestMethodOverride(t *testing.T) {
 	}
 }
 
+// TestOtherMethods: ANY and $default stand for the seven methods that a route
+// can have.
+func TestOtherMethods(t *testing.T) {
+	b := newBackend(t, fixed(plainOK))
+	g := start(t, Options{}, server.Options{}, configured(upstreamTo(1, b.at),
+		restAPI(config.Route{Method: config.AnyMethod, Path: "/x", Integration: proxyTo("http://b/x")}),
+		httpAPI("$default", config.Route{Method: config.AnyMethod, Path: config.DefaultRoute, Integration: proxyTo("")})))
+	for method, served := range map[string]bool{
+		"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true,
+		"CONNECT": false, "TRACE": false, "PRI": false, "get": false,
+	} {
+		for host, refusal := range map[string]int{"rest000001": 403, "http000001": 404} {
+			want := refusal
+			if served {
+				want = 200
+			}
+			if a := g.send(t, request(method, host, "/prod/x", "")); a.status != want {
+				t.Errorf("%s of %s: %d, want %d", method, host, a.status, want)
+			}
+		}
+	}
+}
+
 func TestMock(t *testing.T) {
 	mock := func(change func(*config.Route)) config.Route {
 		r := config.Route{

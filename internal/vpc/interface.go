@@ -6,6 +6,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
+	"github.com/isthmus-net/isthmus/internal/wire"
 )
 
 // InterfaceSpec says what ENI to make.
@@ -91,12 +92,23 @@ func DeleteInterface(tx *store.Tx, id string) {
 	store.NetworkInterfaces.Delete(tx, id)
 }
 
+// maxAddresses is the number of addresses of one ENI: AWS's limit for its
+// largest instances.
+const maxAddresses = 50
+
 // AssignAddresses gives an ENI more addresses of its subnet: the wanted ones,
 // then so many that are chosen. It returns the new ones.
 func AssignAddresses(tx *store.Tx, n *resource.NetworkInterface, wanted []netip.Addr, choose int) ([]netip.Addr, error) {
 	subnet, err := FindSubnet(tx, n.Account, n.Region, n.Subnet)
 	if err != nil {
 		return nil, err
+	}
+	if choose < 0 {
+		return nil, wire.Errorf(400, "InvalidParameterValue", "The number of addresses cannot be negative")
+	}
+	// The number is the client's, and bounds what is allocated next.
+	if choose > maxAddresses || len(n.Addresses)+len(wanted)+choose > maxAddresses {
+		return nil, wire.Errorf(400, "PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit of %d.", maxAddresses)
 	}
 	wanted = append(wanted[:len(wanted):len(wanted)], make([]netip.Addr, choose)...)
 	added := make([]netip.Addr, len(wanted))

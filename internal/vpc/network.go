@@ -2,6 +2,7 @@ package vpc
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -55,9 +56,18 @@ func CreateVPC(tx *store.Tx, spec VPCSpec) (*resource.VPC, error) {
 	return v, nil
 }
 
+// noHosts are the ranges that no host can have an address in: "this" network,
+// loopback, link-local, multicast and reserved (RFC 6890).
+var noHosts = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/3"),
+}
+
 // checkVPCRange says whether AWS takes a range for a VPC.
 func checkVPCRange(cidr netip.Prefix) error {
-	if cidr != cidr.Masked() || cidr.Bits() < minBits || cidr.Bits() > maxBits {
+	if cidr != cidr.Masked() || cidr.Bits() < minBits || cidr.Bits() > maxBits || slices.ContainsFunc(noHosts, cidr.Overlaps) {
 		return wire.Errorf(400, "InvalidVpc.Range", "The CIDR '%s' is invalid.", cidr)
 	}
 	return nil

@@ -2,6 +2,7 @@ package vpc
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"testing"
@@ -99,6 +100,9 @@ func TestRanges(t *testing.T) {
 	v, _ := network(t, db, account, 1)
 	for cidr, want := range map[string]string{
 		"10.0.0.0/15": "InvalidVpc.Range", "10.0.0.0/29": "InvalidVpc.Range", "10.0.0.1/16": "InvalidVpc.Range",
+		"0.0.0.0/16": "InvalidVpc.Range", "127.0.0.0/24": "InvalidVpc.Range", "169.254.0.0/16": "InvalidVpc.Range",
+		"224.0.0.0/16": "InvalidVpc.Range", "255.255.255.0/24": "InvalidVpc.Range",
+		"100.64.0.0/16": "", "169.253.0.0/16": "", "223.255.0.0/16": "", "1.0.0.0/28": "",
 	} {
 		if got := code(checkVPCRange(netip.MustParsePrefix(cidr))); got != want {
 			t.Errorf("VPC %s: %s, want %s", cidr, got, want)
@@ -172,6 +176,18 @@ func TestInterfaces(t *testing.T) {
 	})
 	if fmt.Sprint(added) != "[10.0.0.9 10.0.0.6]" {
 		t.Errorf("added %v", added)
+	}
+	for choose, want := range map[int]string{
+		-1: "InvalidParameterValue", maxAddresses: "PrivateIpAddressLimitExceeded", math.MaxInt: "PrivateIpAddressLimitExceeded",
+	} {
+		_, err := db.Update(t.Context(), func(tx *store.Tx) error {
+			own, _ := store.NetworkInterfaces.Get(tx, n.ID)
+			_, err := AssignAddresses(tx, own, nil, choose)
+			return err
+		})
+		if got := code(err); got != want {
+			t.Errorf("%d more addresses: %q, want %q", choose, got, want)
+		}
 	}
 	update(t, db, func(tx *store.Tx) error {
 		own, _ := store.NetworkInterfaces.Get(tx, n.ID)

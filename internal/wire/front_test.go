@@ -69,6 +69,40 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestGuardWithoutOrigin: browsers send no Origin for images, links and the
+// like, which can carry a presigned query.
+func TestGuardWithoutOrigin(t *testing.T) {
+	g := newGuard([]string{"isthmus.example"})
+	tests := []struct {
+		origin, site, referer string
+		ok                    bool
+	}{
+		{"", "", "", true},
+		{"", "none", "", true},
+		{"", "same-origin", "http://localhost:4566/", true},
+		{"", "same-site", "", false},
+		{"", "cross-site", "", false},
+		{"", "", "http://localhost:4566/console", true},
+		{"", "", "https://isthmus.example/", true},
+		{"", "", "https://evil.example/", false},
+		{"", "same-origin", "https://evil.example/", false},
+		{"http://localhost:3000", "same-site", "http://localhost:3000/", true},
+		{"https://isthmus.example", "cross-site", "", true},
+		{"https://evil.example", "same-origin", "", false},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequest("GET", "http://localhost:4566/", nil)
+		for name, value := range map[string]string{"Origin": tt.origin, "Sec-Fetch-Site": tt.site, "Referer": tt.referer} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		if got := g.check(r) == nil; got != tt.ok {
+			t.Errorf("%+v: allowed %v", tt, got)
+		}
+	}
+}
+
 func TestParseScope(t *testing.T) {
 	const hmac = "AWS4-HMAC-SHA256 "
 	presigned := url.Values{"X-Amz-Algorithm": {"AWS4-HMAC-SHA256"}, "X-Amz-SignedHeaders": {"host"}, "X-Amz-Signature": {"0"},

@@ -11,7 +11,8 @@ import (
 // A guard keeps web pages from driving the API. In open mode any credentials
 // are good, so what a browser can be made to send must not count: a page's
 // request carries its Origin, and one that got here by DNS rebinding carries
-// the page's own host name.
+// the page's own host name. A presigned query can be an image's address or a
+// link; then there is no Origin, but browsers say that it crosses sites.
 type guard struct {
 	hosts    []string // names, or "*.name" for all below name
 	origins  []string
@@ -30,17 +31,26 @@ func newGuard(allowed []string) guard {
 	return g
 }
 
-// check refuses a request with a foreign Host or Origin.
+// check refuses a request with a foreign Host, or by a foreign page.
 func (g guard) check(r *http.Request) *Error {
 	if !g.allowsHost(r.Host) {
 		return Errorf(http.StatusForbidden, "AccessDenied",
 			"The Host header %q names neither this machine nor AWS; allow it in the server's configuration.", r.Host)
 	}
-	for _, origin := range r.Header.Values("Origin") {
-		u, err := url.Parse(origin)
+	pages := r.Header.Values("Origin")
+	if len(pages) == 0 {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "none", "same-origin": // no browser, its user, a page of this host
+		default:
+			return Errorf(http.StatusForbidden, "AccessDenied", "Requests by pages of other sites are refused.")
+		}
+		pages = r.Header.Values("Referer")
+	}
+	for _, page := range pages {
+		u, err := url.Parse(page)
 		if err != nil || !allowed(u.Host, g.origins) {
 			return Errorf(http.StatusForbidden, "AccessDenied",
-				"Requests by pages of %q are refused; allow the host in the server's configuration.", origin)
+				"Requests by pages of %q are refused; allow the host in the server's configuration.", page)
 		}
 	}
 	return nil

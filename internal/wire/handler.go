@@ -22,8 +22,9 @@ type Options struct {
 	DefaultAccount string       // of access keys that are not an account number; "": 000000000000
 	DefaultRegion  string       // of signatures for any region; "": us-east-1
 	OneRegion      bool         // refuse signatures for other regions than DefaultRegion
+	Reserved       []string     // accounts of the server's own, as which one may look but not change
 	AllowedHosts   []string     // further values of the Host header: names, or "*.name" for all below name
-	MaxBody        int64        // bytes of a request's body; 0: 16 MiB
+	MaxBody        int64        // bytes of a request's body; 0: 1 MiB
 	Log            *slog.Logger // a line per call; nil: slog.Default
 }
 
@@ -42,7 +43,7 @@ func NewHandler(opts Options, services ...Service) http.Handler {
 	opts.DefaultAccount = orDefault(opts.DefaultAccount, "000000000000")
 	opts.DefaultRegion = orDefault(opts.DefaultRegion, "us-east-1")
 	if opts.MaxBody == 0 {
-		opts.MaxBody = 16 << 20
+		opts.MaxBody = 1 << 20
 	}
 	if opts.Log == nil {
 		opts.Log = slog.Default()
@@ -224,6 +225,10 @@ func (h *handler) dispatch(c *call, e *endpoint, ctx context.Context, r *request
 		return nil, Errorf(http.StatusBadRequest, e.protocol.unsupported(),
 			"Isthmus does not support the operation %s of %s.", op.name, op.api.name)
 	}
+	if slices.Contains(h.opts.Reserved, c.caller.Account) && !op.looks() {
+		return nil, Errorf(http.StatusForbidden, "AccessDenied",
+			"Account %s is the service's own; it is not changed by requests.", c.caller.Account).in(e.protocol)
+	}
 	in := reflect.New(op.in.typ)
 	if err := e.protocol.decode(op, r, in.Elem()); err != nil {
 		return nil, err
@@ -235,7 +240,26 @@ func (h *handler) dispatch(c *call, e *endpoint, ctx context.Context, r *request
 	if err != nil {
 		return nil, err
 	}
+	// A service sees to the dry runs of what changes something.
+	if op.looks() && dryRun(in.Elem()) {
+		return nil, ErrDryRun
+	}
 	return e.protocol.encode(op, reflect.ValueOf(out).Elem(), c.caller.RequestID)
+}
+
+// dryRun tells whether an input asks for a dry run, as those of EC2 can.
+func dryRun(in reflect.Value) bool {
+	f := in.FieldByName("DryRun")
+	if !f.IsValid() {
+		return false
+	}
+	asked, ok := f.Interface().(*bool)
+	return ok && Val(asked)
+}
+
+// looks tells whether the operation changes nothing.
+func (op *operation) looks() bool {
+	return strings.HasPrefix(op.name, "Describe") || strings.HasPrefix(op.name, "Get") || strings.HasPrefix(op.name, "List")
 }
 
 // endpoint finds the service that a request is for: by its signature, else by
@@ -307,6 +331,18 @@ func (c *call) operation() string {
 	return c.op.api.name + ":" + c.op.name
 }
 
+// maxLogged bounds the bytes of an error's message in the log: it may repeat
+// what the client sent.
+const maxLogged = 1 << 10
+
+// clip returns the beginning of s, of at most n bytes and whole characters.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
 // log writes the line of a call. Headers, queries and bodies stay out of it:
 // they carry credentials and customers' data.
 func (h *handler) log(c *call, r *http.Request, resp *response, took time.Duration, err error) {
@@ -320,7 +356,7 @@ func (h *handler) log(c *call, r *http.Request, resp *response, took time.Durati
 		slog.String("remote", r.RemoteAddr),
 	}
 	if c.err != nil {
-		attrs = append(attrs, slog.String("code", c.err.Code), slog.String("message", c.err.Message))
+		attrs = append(attrs, slog.String("code", c.err.Code), slog.String("message", clip(c.err.Message, maxLogged)))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("write_error", err.Error()))

@@ -75,6 +75,10 @@ func TestHandler(t *testing.T) {
 			want: ec2Error("UnknownParameter", "The parameter Foo.1.Bar is not recognized"),
 		},
 		{
+			name: "ec2 dry run of what changes nothing", service: "ec2", body: "Action=DescribeVpcs&DryRun=true", status: 412,
+			want: ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set."),
+		},
+		{
 			name: "ec2 not a number", service: "ec2", body: "Action=DescribeVpcs&MaxResults=x", status: 400,
 			want: ec2Error("InvalidParameterValue", "Value (x) for parameter MaxResults is invalid: not an integer."),
 		},
@@ -271,6 +275,10 @@ func (s *callerServer) DescribeVpcs(ctx context.Context, _ *ec2.DescribeVpcsInpu
 	return nil, s.err
 }
 
+func (s *callerServer) DeleteVpc(context.Context, *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
+	return nil, s.err
+}
+
 func TestCaller(t *testing.T) {
 	var s callerServer
 	h := wire.NewHandler(wire.Options{DefaultAccount: "999999999999", DefaultRegion: "eu-north-1", Log: discard},
@@ -371,5 +379,42 @@ func TestOneRegion(t *testing.T) {
 		if w.Code != status || status == 403 && !strings.Contains(w.Body.String(), "Isthmus serves eu-north-1 here") {
 			t.Errorf("%s: %d %s", region, w.Code, w.Body)
 		}
+	}
+}
+
+// TestReserved: in open mode anybody can name the account to which the network
+// of the service itself belongs.
+func TestReserved(t *testing.T) {
+	f := &callerServer{}
+	h := wire.NewHandler(wire.Options{Reserved: []string{"392220576650"}, Log: discard},
+		wire.Service{API: ec2.API, Server: f})
+	for _, tt := range []struct {
+		account, action string
+		status          int
+	}{
+		{"392220576650", "DescribeVpcs", 200},
+		{"392220576650", "DeleteVpc&VpcId=vpc-1", 403},
+		{"111122223333", "DeleteVpc&VpcId=vpc-1", 200},
+	} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1/?Action="+tt.action, nil)
+		r.Header.Set("Authorization", sign(tt.account, "us-east-1", "ec2"))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tt.status || tt.status == 403 && !strings.Contains(w.Body.String(), "<Code>AccessDenied</Code>") {
+			t.Errorf("%s %s: %d %s", tt.account, tt.action, w.Code, w.Body)
+		}
+	}
+}
+
+// TestLongMessage: what the client sent does not fill the log.
+func TestLongMessage(t *testing.T) {
+	var out bytes.Buffer
+	s := callerServer{err: wire.Errorf(400, "Bad", "%s", strings.Repeat("x", 100_000))}
+	h := wire.NewHandler(wire.Options{Log: slog.New(slog.NewJSONHandler(&out, nil))}, wire.Service{API: ec2.API, Server: &s})
+	r := httptest.NewRequest("GET", "http://127.0.0.1/?Action=DescribeVpcs", nil)
+	r.Header.Set("Authorization", sign("111122223333", "us-east-1", "ec2"))
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if out.Len() == 0 || out.Len() > 4000 {
+		t.Errorf("%d bytes were logged", out.Len())
 	}
 }

@@ -11,8 +11,32 @@ import (
 	"strconv"
 )
 
+// maxJSONValues bounds the values of a body: parsed, the smallest takes a
+// hundred times its text.
+const maxJSONValues = 100_000
+
+// countJSON returns how many values JSON text holds, to within a factor of two:
+// each follows a comma or the beginning of a list or object.
+func countJSON(text []byte) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
+}
+
 // parseJSON reads a whole body. Numbers stay text until their shape is known.
 func parseJSON(body []byte) (any, error) {
+	if countJSON(body) > maxJSONValues {
+		return nil, fmt.Errorf("it has more than %d values", maxJSONValues)
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var v any

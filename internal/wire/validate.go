@@ -21,6 +21,10 @@ type violation struct {
 	limits *limits // that the value breaks
 }
 
+// maxViolations is how many violations are looked for: each is a sentence of
+// the message, and takes a client few bytes.
+const maxViolations = 100
+
 // validate checks the input of a call against the model's constraints.
 func validate(op *operation, in reflect.Value) *Error {
 	prefix := ""
@@ -89,6 +93,9 @@ func (s *shape) check(v reflect.Value, prefix string, found *[]violation) {
 }
 
 func (s *shape) checkValue(v reflect.Value, path, name string, found *[]violation) {
+	if len(*found) >= maxViolations {
+		return
+	}
 	for _, reason := range s.limits.broken(s.kind, v) {
 		*found = append(*found, violation{path: path, name: name, value: printed(s, v), reason: reason, limits: &s.limits})
 	}

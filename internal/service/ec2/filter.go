@@ -25,6 +25,9 @@ type listing[T any] struct {
 // apply returns the items that pass all filters, and of them the page that
 // follows token, with the token of the next page. Items must be sorted by id.
 func (l listing[T]) apply(items []T, filters []*ec2.Filter, max *int64, token *string) ([]T, *string, error) {
+	if max != nil && *max < 1 { // the model bounds it for some operations only
+		return nil, nil, invalidValue("Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than 0.", *max)
+	}
 	for _, f := range filters {
 		values, err := l.values(wire.Val(f.Name))
 		if err != nil {

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -132,6 +133,10 @@ func TestPages(t *testing.T) {
 			t.Fatalf("got %d items in pages, want %d", len(paged), len(whole))
 		}
 	})
+	for _, max := range []int64{0, -1, math.MinInt64} {
+		_, _, err := vpcListing.apply([]*ec2.Vpc{{}}, nil, &max, nil)
+		wantError(t, fmt.Sprintf("pages of %d", max), err, "InvalidParameterValue", "")
+	}
 	_, _, err := vpcListing.apply([]*ec2.Vpc{}, nil, nil, wire.Ptr("%"))
 	wantError(t, "token", err, "InvalidNextToken", "")
 }
