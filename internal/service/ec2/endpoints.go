@@ -51,10 +51,14 @@ func (s *Service) CreateVpcEndpoint(ctx context.Context, in *ec2.CreateVpcEndpoi
 		if typ != ec2.VpcEndpointTypeInterface {
 			return otherType(tx, c, typ, wire.Val(in.ServiceName))
 		}
+		private := wire.Val(in.PrivateDnsEnabled)
+		if service, err := vpc.FindService(tx, c.account, c.region, wire.Val(in.ServiceName)); err == nil && in.PrivateDnsEnabled == nil {
+			private = service.AWS != "" // AWS's default, which is no use where there are no private names
+		}
 		e, err := vpc.CreateEndpoint(tx, vpc.EndpointSpec{
 			Account: c.account, Region: c.region, VPC: wire.Val(in.VpcId), ServiceName: wire.Val(in.ServiceName),
 			Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, Policy: wire.Val(in.PolicyDocument),
-			PrivateDNS: wire.Val(in.PrivateDnsEnabled), Tags: tags,
+			PrivateDNS: private, Tags: tags,
 		})
 		if err != nil {
 			return err
@@ -128,9 +132,8 @@ func (s *Service) ModifyVpcEndpoint(ctx context.Context, in *ec2.ModifyVpcEndpoi
 		if err != nil {
 			return err
 		}
-		if wire.Val(in.PrivateDnsEnabled) {
-			return wire.Errorf(400, "InvalidParameter",
-				"Private DNS can't be enabled because the service %s does not provide a private DNS name.", e.ServiceName)
+		if err := changePrivateDNS(tx, c, e, in.PrivateDnsEnabled); err != nil {
+			return err
 		}
 		if wire.Val(in.ResetPolicy) {
 			e.Policy = ""
@@ -152,6 +155,23 @@ func (s *Service) ModifyVpcEndpoint(ctx context.Context, in *ec2.ModifyVpcEndpoi
 		return nil
 	})
 	return &ec2.ModifyVpcEndpointOutput{Return: wire.Ptr(true)}, err
+}
+
+func changePrivateDNS(r store.Reader, c caller, e *resource.VPCEndpoint, enabled *bool) error {
+	if enabled == nil {
+		return nil
+	}
+	if *enabled {
+		v, err := vpc.FindVPC(r, c.account, c.region, e.VPC)
+		if err != nil {
+			return err
+		}
+		if err := vpc.CheckPrivateDNS(r, v, e.ServiceName, e.AWS, e.ID); err != nil {
+			return err
+		}
+	}
+	e.PrivateDNS = *enabled
+	return nil
 }
 
 // changeGroups changes the groups of an endpoint and of its interfaces.
