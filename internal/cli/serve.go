@@ -170,7 +170,10 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	if s.node, err = node.Open(s.dir, s.datapath, s.log); err != nil {
 		return err
 	}
-	client := feed.Dial(feed.ClientOptions{Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log})
+	client := feed.Dial(feed.ClientOptions{
+		Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log,
+		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"caller": s.node.OnCaller(s.datapath)},
+	})
 	s.group.Go(func() error { return client.Run(ctx) })
 	s.group.Go(func() error { return s.node.Run(ctx) })
 	s.every(ctx, expireEvery, func() {

@@ -114,5 +114,6 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
 	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
 	c.feed.Handle("explain", only(roleGateway, func(_ context.Context, p ExplainParams) (TraceResult, error) { return c.tracer.explain(p) }))
+	c.feed.Handle("caller", only(roleGateway, c.caller))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
 }
