@@ -137,6 +137,7 @@ type server struct {
 
 	datapath     *datapath.Datapath
 	node         *node.Node
+	client       *feed.Client
 	api, gateway netip.AddrPort
 }
 
@@ -170,11 +171,11 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	if s.node, err = node.Open(s.dir, s.datapath, s.log); err != nil {
 		return err
 	}
-	client := feed.Dial(feed.ClientOptions{
+	s.client = feed.Dial(feed.ClientOptions{
 		Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log,
 		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"caller": s.node.OnCaller(s.datapath)},
 	})
-	s.group.Go(func() error { return client.Run(ctx) })
+	s.group.Go(func() error { return s.client.Run(ctx) })
 	s.group.Go(func() error { return s.node.Run(ctx) })
 	s.every(ctx, expireEvery, func() {
 		if _, err := s.datapath.Expire(datapath.Now()); err != nil {
@@ -190,7 +191,7 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	if _, err := s.inside(ctx, node.OwnerHealth, health.args(), uidHealth); err != nil {
 		return err
 	}
-	return s.answer(ctx, client)
+	return s.answer(ctx)
 }
 
 // inside starts a process in the namespace of its ENI.
@@ -218,9 +219,9 @@ const (
 )
 
 // answer opens the node's socket.
-func (s *server) answer(ctx context.Context, client *feed.Client) error {
+func (s *server) answer(ctx context.Context) error {
 	c := &node.Commands{
-		Node: s.node, Datapath: s.datapath, Control: client, Processes: s.sup.Status, Stop: s.stop, Log: s.log,
+		Node: s.node, Datapath: s.datapath, Control: s.client, Processes: s.sup.Status, Stop: s.stop, Log: s.log,
 	}
 	// Instances that ended unseen are no reason not to serve.
 	if err := c.Prepare(ctx, s.dir); err != nil {
@@ -262,6 +263,13 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
+	}
+	var ca string
+	if err := s.client.Call(ctx, "authority", struct{}{}, &ca); err != nil {
+		return fmt.Errorf("get the authority's certificate: %w", err)
+	}
+	if err := os.WriteFile(s.dir.Authority(), []byte(ca), 0o644); err != nil {
+		return fmt.Errorf("tell the authority's certificate: %w", err)
 	}
 	if err := os.WriteFile(s.dir.Endpoints(), append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("tell endpoints: %w", err)

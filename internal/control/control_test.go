@@ -51,7 +51,11 @@ func newPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	server := feed.NewServer(feed.Options{Log: log})
-	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}}
+	issuer, err := ensureAuthority(ctx, db, region, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, authority: issuer}
 	p := &plant{t: t, db: db, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
 	node := feed.Dial(feed.ClientOptions{
 		Path: socket, Role: roleNode, Log: log,
