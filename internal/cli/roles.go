@@ -16,6 +16,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/control"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway"
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/health"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
@@ -141,6 +142,8 @@ type gatewayCmd struct {
 	Hosts       []string
 	ExposeCause bool
 	Listeners   int // how many were handed over
+
+	PublicThroughEndpoints bool
 }
 
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
@@ -153,10 +156,22 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 			}
 			listeners = append(listeners, l)
 		}
+		// The process runs inside API Gateway's VPC, where only endpoints lead
+		// to these ports.
+		private := [2]net.Listener{}
+		for i, port := range []int{config.PrivateHTTPPort, config.PrivateHTTPSPort} {
+			var err error
+			if private[i], err = net.Listen("tcp4", ":"+strconv.Itoa(port)); err != nil {
+				return err
+			}
+		}
 		log := c.logger("gateway", env)
 		return gateway.Main(ctx, gateway.Process{
+			HTTP: private[0], HTTPS: private[1],
 			Listeners: listeners, Feed: c.Feed, Drain: drainTime, Log: log,
-			Options: gateway.Options{Hosts: c.Hosts, ExposeCause: c.ExposeCause, Access: log},
+			Options: gateway.Options{
+				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, Access: log,
+			},
 		})
 	})
 }
@@ -169,6 +184,9 @@ func (c *gatewayCmd) args() []string {
 	}
 	if c.ExposeCause {
 		args = append(args, "--expose-cause")
+	}
+	if c.PublicThroughEndpoints {
+		args = append(args, "--public-through-endpoints")
 	}
 	return args
 }

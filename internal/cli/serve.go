@@ -32,6 +32,7 @@ type serveCmd struct {
 	GatewayListen netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
 	GatewayHost   []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
 	ExposeCause   bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
+	PublicThroughEndpoints bool `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
 	MaxFlows      uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
 	ReadyFile     string         `help:"Write this file when everything is ready." placeholder:"FILE"`
 }
@@ -182,7 +183,7 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 			s.log.Error("expire flows", "error", err)
 		}
 	})
-	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1}
+	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints}
 	if at, err = s.inside(ctx, node.OwnerGateway, gateway.args(), uidGateway, s.GatewayListen.String()); err != nil {
 		return err
 	}

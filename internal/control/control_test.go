@@ -183,7 +183,8 @@ func TestV1LinkIsAvailableWhenPacketsCanFlow(t *testing.T) {
 	})
 	p.until("nothing is left", func(s *store.Snapshot) bool {
 		_, link := store.VPCLinksV1.Get(s, "abc123")
-		return !link && len(store.EndpointServices.List(s)) == 0 && len(store.VPCEndpoints.List(s)) == 0
+		_, offered := store.EndpointServices.Get(s, service.ID)
+		return !link && !offered && len(store.VPCEndpoints.List(s)) == 0
 	})
 }
 

@@ -2,9 +2,9 @@ package ec2
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
+	"github.com/isthmus-net/isthmus/internal/policy"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
@@ -87,14 +87,15 @@ func otherType(r store.Reader, c caller, typ, service string) error {
 	return unsupported("VPC endpoints of type %s are not supported, only those of type Interface.", typ)
 }
 
-func checkPolicy(policy *string) error {
+func checkPolicy(document *string) error {
 	switch {
-	case policy == nil || *policy == "":
+	case document == nil || *document == "":
 		return nil
-	case len(*policy) > maxPolicy:
+	case len(*document) > maxPolicy:
 		return invalidValue("The policy is longer than %d characters.", maxPolicy)
-	case !json.Valid([]byte(*policy)):
-		return wire.Errorf(400, "InvalidPolicyDocument", "The policy is not well-formed JSON.")
+	}
+	if _, err := policy.Parse([]byte(*document), policy.Options{MaxSize: maxPolicy}); err != nil {
+		return wire.Errorf(400, "InvalidPolicyDocument", "The policy is not valid: %s", err)
 	}
 	return nil
 }
