@@ -268,7 +268,7 @@ func TestCombine(t *testing.T) {
 	// The decision that is returned names who is to blame.
 	ok, silent, no := Decision{Outcome: a, Policy: "ok"}, Decision{Outcome: n, Policy: "silent"}, Decision{Outcome: d, Policy: "no"}
 	for want, got := range map[string]Decision{
-		"no": All(silent, ok, no), "silent": All(ok, silent, ok), "ok": Any(silent, ok),
+		"no": All(silent, ok, no), "silent": All(ok, silent, ok), "ok": Any(silent, ok, Decision{Outcome: a, Policy: "ok too"}),
 	} {
 		if got.Policy != want {
 			t.Errorf("decided by %s, want %s", got.Policy, want)

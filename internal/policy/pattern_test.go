@@ -49,8 +49,10 @@ func compareMatchers(t interface{ Errorf(string, ...any) }, text, s string) {
 func TestMatchIsNaiveMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringOfN(rapid.SampledFrom([]rune("ab:*?")), 0, 10, -1).Draw(t, "pattern")
-		s := rapid.StringOfN(rapid.SampledFrom([]rune("ab:")), 0, 10, -1).Draw(t, "string")
-		compareMatchers(t, pattern, s)
+		strings := rapid.SliceOfN(rapid.StringOfN(rapid.SampledFrom([]rune("ab:")), 0, 10, -1), 50, 50)
+		for _, s := range strings.Draw(t, "strings") {
+			compareMatchers(t, pattern, s)
+		}
 	})
 }
 
@@ -107,6 +109,9 @@ func TestResourcePatterns(t *testing.T) {
 		{"arn:aws:execute-api:us*1:111122223333:abc123/*", api, true},
 		{"arn:aws:execute-api:us*3:abc123/*", api, false},
 		{"arn:aws:execute-api:us-east-1:111122223333?abc123/*", api, false},
+		// Where a wildcard that stays in its part fails, an earlier one goes on.
+		{"arn:aws:s3:*:a*b:x", "arn:aws:s3:::a:ab:x", true},
+		{"arn:aws:s3:*:a*b:x", "arn:aws:s3:::a:b:x", false},
 		// In the resource, colons are like any other character.
 		{"arn:aws:logs:us-east-1:1:log-group:a*d:x", "arn:aws:logs:us-east-1:1:log-group:a:b/c:d:x", true},
 		{"arn:aws:s3:::amzn-s3-demo-bucket/*/test/*", "arn:aws:s3:::amzn-s3-demo-bucket/1///test///object.jpg", true},
