@@ -25,16 +25,16 @@ import (
 
 type serveCmd struct {
 	logFlags
-	DataDir       string         `help:"Directory of what is to be kept: the embedded etcd." default:"/var/lib/isthmus" env:"ISTHMUS_DATA_DIR"`
-	EtcdEndpoints []string       `help:"Use an external etcd instead of the embedded one." placeholder:"URL,…"`
-	Region        string         `help:"The region that is served." default:"us-east-1"`
-	APIListen     netip.AddrPort `name:"api-listen" help:"Address of the AWS API; loopback only, since it accepts any credentials." default:"127.0.0.1:4566"`
-	GatewayListen netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
-	GatewayHost   []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
-	ExposeCause   bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
-	PublicThroughEndpoints bool `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
-	MaxFlows      uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
-	ReadyFile     string         `help:"Write this file when everything is ready." placeholder:"FILE"`
+	DataDir                string         `help:"Directory of what is to be kept: the embedded etcd." default:"/var/lib/isthmus" env:"ISTHMUS_DATA_DIR"`
+	EtcdEndpoints          []string       `help:"Use an external etcd instead of the embedded one." placeholder:"URL,…"`
+	Region                 string         `help:"The region that is served." default:"us-east-1"`
+	APIListen              netip.AddrPort `name:"api-listen" help:"Address of the AWS API; loopback only, since it accepts any credentials." default:"127.0.0.1:4566"`
+	GatewayListen          netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
+	GatewayHost            []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
+	ExposeCause            bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
+	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
+	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
+	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
 }
 
 func (serveCmd) Help() string {

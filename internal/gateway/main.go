@@ -25,9 +25,9 @@ type Process struct {
 	// HTTP and HTTPS listen inside API Gateway's VPC for what comes through
 	// interface endpoints; nil for none; closed by Main.
 	HTTP, HTTPS net.Listener
-	Feed      string         // path of the control process's feed socket
-	Options   Options        // Upstream.Explain, Caller and Log are set by Main
-	Server    server.Options
+	Feed        string  // path of the control process's feed socket
+	Options     Options // Upstream.Explain, Caller and Log are set by Main
+	Server      server.Options
 	// Drain is how long requests under way may take after the end was asked
 	// for; default 30 s, the longest integration.
 	Drain time.Duration

@@ -18,7 +18,7 @@ type snapshot struct {
 	// endpoints are those of private APIs, by the address that stands for each.
 	endpoints   map[netip.Addr]*endpoint
 	certificate *tls.Certificate // nil if there is none
-	pools  map[poolKey]*upstream.Pool
+	pools       map[poolKey]*upstream.Pool
 }
 
 type api struct {
