@@ -148,7 +148,8 @@ static __always_inline bool wants_answer(const struct packet *p, enum drop_reaso
 		return true;
 	case DROP_NOT_ACCEPTED:
 	case DROP_NO_LISTENER:
-		return p->known;
+		/* The flow was known, to this table or to the sender. */
+		return p->known || !begins_connection(p->tcp_flags);
 	default:
 		return false;
 	}

@@ -74,7 +74,7 @@ func Main(ctx context.Context, c Config) (err error) {
 	}
 	ctl.serveRequests()
 	api := &http.Server{
-		Handler: wire.NewHandler(wire.Options{DefaultRegion: c.Region, Log: c.Log},
+		Handler: wire.NewHandler(wire.Options{DefaultRegion: c.Region, OneRegion: true, Log: c.Log},
 			wire.Service{API: wireec2.API, Server: ec2.New(db)},
 			wire.Service{API: wireelbv2.API, Server: elbv2.New(db)},
 			wire.Service{API: wireapigateway.API, Server: apigateway.New(db)},

@@ -63,7 +63,7 @@ func drawTopology(t *rapid.T) *topology {
 		}
 		e := d.eni(number, network, addr)
 		switch kind := d.number("kind", 0, 9); {
-		case kind < 5:
+		case kind < 4:
 			e.Kind = tables.Host
 			if d.chance("device", 85) {
 				e.Device = &tables.Device{}
@@ -74,17 +74,17 @@ func drawTopology(t *rapid.T) *topology {
 			if more, ok := take(network); ok && d.chance("secondary", 20) {
 				e.Addresses = append(e.Addresses, more)
 			}
-		case kind < 7:
+		case kind < 6:
 			e.Kind = tables.LoadBalancer
 			e.Enforce = d.chance("enforce", 50)
 			nodes = append(nodes, number)
-		case kind < 8:
+		case kind < 7:
 			e.Kind = tables.Endpoint
 			e.Available = d.chance("available", 80)
 			if len(nodes) > 0 {
 				e.Peer = rapid.SampledFrom(nodes).Draw(t, "peer")
 			}
-		case kind < 9:
+		case kind < 8:
 			e.Kind = tables.NAT
 			nats = append(nats, number)
 		default:
@@ -128,7 +128,7 @@ func (d drawer) eni(number, network uint32, addr netip.Addr) tables.ENI {
 		RouteTable: 2*network - uint32(d.number("route table", 0, 1)),
 	}
 	set := func(what string) (uint64, bool) {
-		if d.chance(what, 40) {
+		if d.chance(what, 60) {
 			return 0, false
 		}
 		s := rapid.SampledFrom(d.tables.RuleSets).Draw(d.t, what)
@@ -143,7 +143,7 @@ func (d drawer) eni(number, network uint32, addr netip.Addr) tables.ENI {
 func (d drawer) routeTable(number uint32) {
 	r := tables.RouteTable{Number: number, ID: fmt.Sprintf("rtb-%d", number)}
 	for _, bits := range []int{0, 8, 16, 24, 32} {
-		if !d.chance("route", 50) && bits != 16 {
+		if !d.chance("route", map[bool]int{true: 80, false: 30}[bits == 16]) {
 			continue
 		}
 		prefix, _ := poolAddress(d.number("prefix", 0, poolSize-1)).Prefix(bits)

@@ -79,7 +79,7 @@ func refuse(reason bpf.DropReason, p Packet, known bool, steps []Step) Verdict {
 		case bpf.DropIdle, bpf.DropNoHealthyTarget:
 			v.Reset = true
 		case bpf.DropNotAccepted, bpf.DropNoListener:
-			v.Reset = known
+			v.Reset = known || !p.syn()
 		}
 	}
 	return v

@@ -21,7 +21,7 @@ func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool
 		return Packet{}, false
 	}
 	d := drawer{t, top.tables}
-	if keys := sortedKeys(flows); len(keys) > 0 && d.chance("of a flow", 60) {
+	if keys := sortedKeys(flows); len(keys) > 0 && d.chance("of a flow", 40) {
 		key := rapid.SampledFrom(keys).Draw(t, "flow")
 		p := Packet{Device: key.Device, Src: key.Src, Dst: key.Dst, Protocol: key.Protocol, MAC: flows.Entries[key].SMAC, Length: 60}
 		d.transport(&p)
@@ -46,6 +46,9 @@ func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool
 	p.Src, p.Dst = d.addrPort("source"), d.addrPort("destination")
 	if d.chance("own address", 95) {
 		p.Src = netip.AddrPortFrom(rapid.SampledFrom(own).Draw(t, "own"), p.Src.Port())
+	}
+	if d.chance("to an ENI", 75) {
+		p.Dst = d.neighbour(x.source(p.Device, p.Src.Addr()), p.Dst)
 	}
 	p.MAC = x.enis[p.Device].MAC
 	if d.chance("wrong MAC", 2) {
@@ -73,6 +76,40 @@ func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool
 		}
 	}
 	return p, true
+}
+
+// neighbour draws an ENI of the network that a sender's packets appear in, and
+// one of its listeners' ports if it has any; otherwise if there is no sender.
+func (d drawer) neighbour(sender *tables.ENI, otherwise netip.AddrPort) netip.AddrPort {
+	if sender == nil {
+		return otherwise
+	}
+	network := sender.Network
+	for _, e := range d.tables.ENIs {
+		if sender.Kind == tables.NATSource && e.Number == sender.Peer {
+			network = e.Network
+		}
+	}
+	var to []netip.AddrPort
+	for _, e := range d.tables.ENIs {
+		node := e.Number
+		if e.Kind == tables.Endpoint {
+			node = e.Peer
+		}
+		if e.Network != network || e.Number == sender.Number {
+			continue
+		}
+		to = append(to, netip.AddrPortFrom(e.Addresses[0], otherwise.Port()))
+		for _, l := range d.tables.Listeners {
+			if l.ENI == node {
+				to = append(to, netip.AddrPortFrom(e.Addresses[0], l.Port))
+			}
+		}
+	}
+	if len(to) == 0 {
+		return otherwise
+	}
+	return rapid.SampledFrom(to).Draw(d.t, "neighbour")
 }
 
 func (d drawer) transport(p *Packet) {

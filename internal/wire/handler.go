@@ -20,6 +20,7 @@ import (
 type Options struct {
 	DefaultAccount string       // of access keys that are not an account number; "": 000000000000
 	DefaultRegion  string       // of signatures for any region; "": us-east-1
+	OneRegion      bool         // refuse signatures for other regions than DefaultRegion
 	AllowedHosts   []string     // further values of the Host header: names, or "*.name" for all below name
 	MaxBody        int64        // bytes of a request's body; 0: 16 MiB
 	Log            *slog.Logger // a line per call; nil: slog.Default
@@ -186,6 +187,10 @@ func (h *handler) admit(c *call, r *http.Request, query url.Values) (*endpoint, 
 	c.caller.AccessKey = sc.accessKey
 	c.caller.Account = account(sc.accessKey, h.opts.DefaultAccount)
 	c.caller.Region = orDefault(sc.region, h.opts.DefaultRegion)
+	if h.opts.OneRegion && c.caller.Region != h.opts.DefaultRegion {
+		return nil, Errorf(http.StatusForbidden, "SignatureDoesNotMatch",
+			"Credential should be scoped to a valid region, not '%s'. Isthmus serves %s here.", c.caller.Region, h.opts.DefaultRegion)
+	}
 	return e, nil
 }
 

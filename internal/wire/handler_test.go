@@ -357,3 +357,19 @@ func TestWrongServer(t *testing.T) {
 	}()
 	wire.NewHandler(wire.Options{}, wire.Service{API: ec2.API, Server: 1})
 }
+
+// TestOneRegion: what is asked of another region would be made where nothing
+// serves it.
+func TestOneRegion(t *testing.T) {
+	h := wire.NewHandler(wire.Options{DefaultRegion: "eu-north-1", OneRegion: true, Log: discard},
+		wire.Service{API: ec2.API, Server: &callerServer{}})
+	for region, status := range map[string]int{"eu-north-1": 200, "us-east-1": 403} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1/?Action=DescribeVpcs", nil)
+		r.Header.Set("Authorization", sign("111122223333", region, "ec2"))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != status || status == 403 && !strings.Contains(w.Body.String(), "Isthmus serves eu-north-1 here") {
+			t.Errorf("%s: %d %s", region, w.Code, w.Body)
+		}
+	}
+}

@@ -39,6 +39,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build isthmus:", err)
 		return 1
 	}
+	// Commands of a build with the race detector would take a second to end.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 

@@ -31,11 +31,17 @@ type Machine struct {
 	ns     *netns.NS
 	path   string // of the namespace
 
+	log *os.File
+
 	mu    sync.Mutex
-	serve *exec.Cmd
-	ended chan struct{} // closed when serve has, with
-	end   error         // its error
-	log   *os.File
+	serve *server
+}
+
+// server is one process of "isthmus serve".
+type server struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has, with
+	err   error
 }
 
 // Addresses of the listeners inside the machine.
@@ -95,18 +101,18 @@ func (m *Machine) Serve(ctx context.Context) error {
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("start isthmus serve: %w", err)
 	}
-	ended := make(chan struct{})
+	s := &server{cmd: c, ended: make(chan struct{})}
 	m.mu.Lock()
-	m.serve, m.ended = c, ended
+	m.serve = s
 	m.mu.Unlock()
 	go func() {
-		m.end = c.Wait()
-		close(ended)
+		s.err = c.Wait()
+		close(s.ended)
 		ready.Close()
 	}()
 	if _, err := ready.Read(make([]byte, 64)); err != nil {
-		<-ended
-		return fmt.Errorf("isthmus serve did not become ready: %w\n%s", m.end, m.LogTail(20))
+		<-s.ended
+		return fmt.Errorf("isthmus serve did not become ready: %w\n%s", s.err, m.LogTail(20))
 	}
 	return nil
 }
@@ -115,16 +121,16 @@ func (m *Machine) Serve(ctx context.Context) error {
 func (m *Machine) Server() *os.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.serve.Process
+	return m.serve.cmd.Process
 }
 
 // Wait waits until "isthmus serve" has ended.
 func (m *Machine) Wait() error {
 	m.mu.Lock()
-	ended := m.ended
+	s := m.serve
 	m.mu.Unlock()
-	<-ended
-	return m.end
+	<-s.ended
+	return s.err
 }
 
 // Isthmus is a command of the binary, inside the machine.
