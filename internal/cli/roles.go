@@ -16,7 +16,6 @@ import (
 	"github.com/isthmus-net/isthmus/internal/control"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway"
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/health"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
@@ -141,7 +140,7 @@ type gatewayCmd struct {
 	Feed        string
 	Hosts       []string
 	ExposeCause bool
-	Listeners   int // how many were handed over
+	Listeners   int // how many were handed over, before those of privateListen
 
 	PublicThroughEndpoints bool
 }
@@ -149,26 +148,17 @@ type gatewayCmd struct {
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 	return role(ctx, env, func(ctx context.Context) error {
 		var listeners []net.Listener
-		for i := range c.Listeners {
+		for i := range c.Listeners + len(privateListen) {
 			l, err := supervise.Listener(i)
 			if err != nil {
 				return err
 			}
 			listeners = append(listeners, l)
 		}
-		// The process runs inside API Gateway's VPC, where only endpoints lead
-		// to these ports.
-		private := [2]net.Listener{}
-		for i, port := range []int{config.PrivateHTTPPort, config.PrivateHTTPSPort} {
-			var err error
-			if private[i], err = net.Listen("tcp4", ":"+strconv.Itoa(port)); err != nil {
-				return err
-			}
-		}
 		log := c.logger("gateway", env)
 		return gateway.Main(ctx, gateway.Process{
-			HTTP: private[0], HTTPS: private[1],
-			Listeners: listeners, Feed: c.Feed, Drain: drainTime, Log: log,
+			Listeners: listeners[:c.Listeners], HTTP: listeners[c.Listeners], HTTPS: listeners[c.Listeners+1],
+			Feed: c.Feed, Drain: drainTime, Log: log,
 			Options: gateway.Options{
 				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, Access: log,
 			},

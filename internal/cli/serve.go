@@ -18,6 +18,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/datapath"
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/node"
 	"github.com/isthmus-net/isthmus/internal/supervise"
@@ -184,20 +185,29 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 		}
 	})
 	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints}
-	if at, err = s.inside(ctx, node.OwnerGateway, gateway.args(), uidGateway, s.GatewayListen.String()); err != nil {
+	if at, err = s.inside(ctx, supervise.Spec{
+		Name: node.OwnerGateway, Args: gateway.args(), UID: uidGateway, Listen: []string{s.GatewayListen.String()}, Inside: privateListen,
+	}); err != nil {
 		return err
 	}
 	s.gateway = at[0]
 	health := healthCmd{s.logFlags, s.dir.Feed()}
-	if _, err := s.inside(ctx, node.OwnerHealth, health.args(), uidHealth); err != nil {
+	if _, err := s.inside(ctx, supervise.Spec{Name: node.OwnerHealth, Args: health.args(), UID: uidHealth}); err != nil {
 		return err
 	}
 	return s.answer(ctx)
 }
 
+// privateListen are where the gateway listens in API Gateway's VPC, to which
+// only interface endpoints lead.
+var privateListen = []string{
+	netip.AddrPortFrom(netip.IPv4Unspecified(), config.PrivateHTTPPort).String(),
+	netip.AddrPortFrom(netip.IPv4Unspecified(), config.PrivateHTTPSPort).String(),
+}
+
 // inside starts a process in the namespace of its ENI.
-func (s *server) inside(ctx context.Context, owner string, args []string, uid uint32, listen ...string) ([]netip.AddrPort, error) {
-	eni, err := s.node.Owned(ctx, owner)
+func (s *server) inside(ctx context.Context, spec supervise.Spec) ([]netip.AddrPort, error) {
+	eni, err := s.node.Owned(ctx, spec.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -206,10 +216,9 @@ func (s *server) inside(ctx context.Context, owner string, args []string, uid ui
 		return nil, err
 	}
 	ns.Close()
-	return s.sup.Start(supervise.Spec{
-		Name: owner, Args: args, UID: uid, GID: gid, Listen: listen,
-		Netns: func() (*netns.NS, error) { return netns.Open(s.dir.Namespace(eni)) },
-	})
+	spec.GID = gid
+	spec.Netns = func() (*netns.NS, error) { return netns.Open(s.dir.Namespace(eni)) }
+	return s.sup.Start(spec)
 }
 
 // How often idle flows are collected and instances whose command died are

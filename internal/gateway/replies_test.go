@@ -93,7 +93,7 @@ func TestFailures(t *testing.T) {
 	private := restAPI(slices.Clone(routes)...)
 	private.ID, private.EndpointType = "rest000003", "PRIVATE"
 	guarded := restAPI(slices.Clone(routes)...)
-	guarded.ID, guarded.Stages[0].Policy = "rest000004", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"*/other"}}`
+	guarded.ID, guarded.Stages[0].Policy = "rest000004", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/other"}}`
 	brokenWay.APIs = append(brokenWay.APIs, disabledREST, disabledHTTP, private, guarded)
 	explained := func(_ context.Context, _ netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
 		return upstream.Explanation{Verdict: "no-healthy-target", Cause: "target group x has no healthy target", Definitive: true}, nil

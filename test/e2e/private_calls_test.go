@@ -27,11 +27,11 @@ const forbidden = `403 {"message":"Forbidden"}`
 // addresses.
 func TestPrivateAPI(t *testing.T) {
 	m := start(t)
-	a, c := newConsumer(t, m, accountA), newConsumer(t, m, accountC)
+	a, c := newCallerVPC(t, m, accountA), newCallerVPC(t, m, accountC)
 	b := site(t, m, accountB, machine.SiteOptions{Locations: privateLocations})
 	api := overV1(t, b)
 	patch(t, b.AWS, api.ID, "/endpointConfiguration/types/0", "PRIVATE", "/endpointConfiguration/vpcEndpointIds", a.endpoint,
-		"/policy", policy(allow(), deny("StringNotEquals", "aws:SourceVpce", a.endpoint)))
+		"/policy", policyOf(allowAll(), denyIf("StringNotEquals", "aws:SourceVpce", a.endpoint)))
 	deploy(t, b.AWS, api.ID)
 
 	host := api.ID + ".execute-api.us-east-1.amazonaws.com"
@@ -44,7 +44,7 @@ func TestPrivateAPI(t *testing.T) {
 	}
 	// want calls until the answer is as wanted: a change reaches the gateway a
 	// moment after it was acknowledged.
-	want := func(t *testing.T, x *consumer, answer, url string, options ...string) {
+	want := func(t *testing.T, x *callerVPC, answer, url string, options ...string) {
 		t.Helper()
 		if err := machine.Until(t.Context(), 10*time.Second, func() (bool, string, error) {
 			got := x.call(t, m, 0, "10.0.1.77", url, options...)
@@ -115,12 +115,14 @@ func TestPrivateAPI(t *testing.T) {
 			}
 		}
 		curl := []string{"curl", "-sS", "-m", "2", "-k", "-o", "/dev/null", "--connect-to", "::" + a.addresses[0] + ":", url + "/seen"}
+		atNode := []string{"curl", "-sS", "-m", "2", "http://" + nodeOf(t, m, a) + "/"}
 		other := emptyVPC(t, m)
 		for who, cmd := range map[string]interface{ CombinedOutput() ([]byte, error) }{
-			"the machine":                    m.Command(t.Context(), curl[0], curl[1:]...),
-			"a VPC without an endpoint":      m.Run(t.Context(), accountC, subnet(t, other, "10.0.1.0/24"), "", nil, curl...),
-			"the VPC of the API's backend":   m.Run(t.Context(), accountB, b.Subnet, "", nil, curl...),
-			"API Gateway's VPC itself, node": m.Isthmus(t.Context(), "exec", "health", "--user", "nobody", "--", "curl", "-sS", "-m", "2", "http://100.64.0.20/"),
+			"the machine":                  m.Command(t.Context(), curl[0], curl[1:]...),
+			"a VPC without an endpoint":    m.Run(t.Context(), accountC, subnet(t, other, "10.0.1.0/24"), "", nil, curl...),
+			"the VPC of the API's backend": m.Run(t.Context(), accountB, b.Subnet, "", nil, curl...),
+			"API Gateway's own interface":  m.Isthmus(t.Context(), "exec", append([]string{"gateway", "--"}, atNode...)...),
+			"the health checker":           m.Isthmus(t.Context(), "exec", append([]string{"health", "--"}, atNode...)...),
 		} {
 			if out, err := cmd.CombinedOutput(); err == nil {
 				t.Errorf("%s: answered %s", who, out)
@@ -137,7 +139,7 @@ func TestPrivateAPI(t *testing.T) {
 		inLog(t, m, "API "+open+" is public, and "+a.endpoint+" leads to private APIs only")
 	})
 	t.Run("policies of the caller's address need a deployment", func(t *testing.T) {
-		patch(t, b.AWS, api.ID, "/policy", policy(allow(), deny("NotIpAddress", "aws:VpcSourceIp", "10.0.1.64/28")))
+		patch(t, b.AWS, api.ID, "/policy", policyOf(allowAll(), denyIf("NotIpAddress", "aws:VpcSourceIp", "10.0.1.64/28")))
 		if got := a.call(t, m, 0, "10.0.1.99", url+"/seen"); got != seen("10.0.1.99", "https") {
 			t.Errorf("before the deployment: %s", got)
 		}
@@ -160,7 +162,7 @@ func TestPrivateAPI(t *testing.T) {
 			}
 		}
 		modify(ec2.ModifyVpcEndpointInput{PolicyDocument: aws.String(strings.ReplaceAll(
-			policy(allow()), "execute-api:/*", "arn:aws:execute-api:us-east-1:"+accountB+":"+api.ID+"/prod/GET/other"))})
+			policyOf(allowAll()), "execute-api:/*", "arn:aws:execute-api:us-east-1:"+accountB+":"+api.ID+"/prod/GET/other"))})
 		want(t, a, strings.TrimSuffix(denied("/seen"), ` with an explicit deny"}`)+`"}`, url+"/seen")
 		inLog(t, m, "the policy of endpoint "+a.endpoint)
 		want(t, a, fmt.Sprintf("200 %s %s /other", accountB, b.Node), url+"/other")
@@ -195,16 +197,28 @@ func TestPrivateAPI(t *testing.T) {
 		deploy(t, b.AWS, api.ID)
 		answers(t, m, api.URL+"/seen", 200, b.Node+"||||127.0.0.1|http")
 		want(t, a, forbidden, url+"/seen")
-		patch(t, b.AWS, api.ID, "/endpointConfiguration/types/0", "PRIVATE", "/policy", policy(allow()))
+		patch(t, b.AWS, api.ID, "/endpointConfiguration/types/0", "PRIVATE", "/policy", policyOf(allowAll()))
 		deploy(t, b.AWS, api.ID)
 		want(t, a, seen("10.0.1.77", "https"), url+"/seen")
 		answers(t, m, api.URL+"/seen", 403, `{"message":"Forbidden"}`)
 	})
 }
 
+// nodeOf is the address in API Gateway's VPC that stands for an endpoint.
+func nodeOf(t *testing.T, m *machine.Machine, c *callerVPC) string {
+	t.Helper()
+	n, err := m.AWS("392220576650").EC2.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{
+		{Name: aws.String("description"), Values: []string{"Isthmus node of " + c.endpoint}},
+	}})
+	if err != nil || len(n.NetworkInterfaces) != 2 {
+		t.Fatalf("nodes of %s: %v, %v", c.endpoint, n, err)
+	}
+	return *n.NetworkInterfaces[0].PrivateIpAddress
+}
+
 // thirdAccount: the backend of the API's account calls a service of another one
 // by PrivateLink, so that caller, API and backend are in three accounts.
-func thirdAccount(t *testing.T, m *machine.Machine, a *consumer, b *machine.Site, want func(*testing.T, *consumer, string, string, ...string), url string) {
+func thirdAccount(t *testing.T, m *machine.Machine, a *callerVPC, b *machine.Site, want func(*testing.T, *callerVPC, string, string, ...string), url string) {
 	c := site(t, m, accountC, machine.SiteOptions{})
 	service, err := c.AWS.EC2.CreateVpcEndpointServiceConfiguration(t.Context(), &ec2.CreateVpcEndpointServiceConfigurationInput{
 		NetworkLoadBalancerArns: []string{c.LoadBalancer}, AcceptanceRequired: aws.Bool(false),

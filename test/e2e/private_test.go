@@ -20,9 +20,9 @@ import (
 
 const executeAPI = "com.amazonaws." + machine.Region + ".execute-api"
 
-// consumer is a VPC 10.0.0.0/16 with an interface endpoint to execute-api in
+// callerVPC is a VPC 10.0.0.0/16 with an interface endpoint to execute-api in
 // two zones.
-type consumer struct {
+type callerVPC struct {
 	aws       machine.AWS
 	vpc       string
 	subnets   [2]string // 10.0.1.0/24 and 10.0.2.0/24
@@ -32,9 +32,9 @@ type consumer struct {
 	addresses [2]string // of the endpoint, by subnet
 }
 
-func newConsumer(t *testing.T, m *machine.Machine, account string) *consumer {
+func newCallerVPC(t *testing.T, m *machine.Machine, account string) *callerVPC {
 	t.Helper()
-	c := &consumer{aws: m.AWS(account)}
+	c := &callerVPC{aws: m.AWS(account)}
 	api, ctx := c.aws.EC2, t.Context()
 	v, err := api.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")})
 	if err != nil {
@@ -80,7 +80,7 @@ func newConsumer(t *testing.T, m *machine.Machine, account string) *consumer {
 }
 
 // port is a rule that lets the VPC in.
-func (c *consumer) port(n int32) []ec2types.IpPermission {
+func (c *callerVPC) port(n int32) []ec2types.IpPermission {
 	return []ec2types.IpPermission{{
 		IpProtocol: aws.String("tcp"), FromPort: &n, ToPort: &n, IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.0.0.0/16")}},
 	}}
@@ -88,7 +88,7 @@ func (c *consumer) port(n int32) []ec2types.IpPermission {
 
 // await waits until the endpoint is available, and reads its names and
 // addresses.
-func (c *consumer) await(t *testing.T) {
+func (c *callerVPC) await(t *testing.T) {
 	t.Helper()
 	var e ec2types.VpcEndpoint
 	if err := machine.Until(t.Context(), 10*time.Second, func() (bool, string, error) {
@@ -124,7 +124,7 @@ func (c *consumer) await(t *testing.T) {
 
 // call runs curl on an instance of the VPC with a connection to the endpoint,
 // and returns "status body", or an empty text if nobody answered.
-func (c *consumer) call(t *testing.T, m *machine.Machine, zone int, from, url string, options ...string) string {
+func (c *callerVPC) call(t *testing.T, m *machine.Machine, zone int, from, url string, options ...string) string {
 	t.Helper()
 	args := []string{
 		"curl", "-sS", "-m", "5", "--cacert", authorityFile(t, m), "--connect-to", "::" + c.addresses[zone] + ":",
@@ -162,8 +162,8 @@ func authorityFile(t *testing.T, m *machine.Machine) string {
 	return file
 }
 
-// policy is a resource policy of statements.
-func policy(statements ...map[string]any) string {
+// policyOf is a resource policy of statements.
+func policyOf(statements ...map[string]any) string {
 	for _, s := range statements {
 		s["Principal"], s["Action"], s["Resource"] = "*", "execute-api:Invoke", "execute-api:/*"
 	}
@@ -174,9 +174,9 @@ func policy(statements ...map[string]any) string {
 	return string(b)
 }
 
-func allow() map[string]any { return map[string]any{"Effect": "Allow"} }
+func allowAll() map[string]any { return map[string]any{"Effect": "Allow"} }
 
-func deny(operator, key string, values ...string) map[string]any {
+func denyIf(operator, key string, values ...string) map[string]any {
 	return map[string]any{"Effect": "Deny", "Condition": map[string]any{operator: map[string]any{key: values}}}
 }
 
