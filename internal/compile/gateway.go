@@ -48,7 +48,7 @@ func Gateway(in GatewayInput) config.Config {
 		}
 		api := config.API{
 			ID: a.ID, Account: a.Account, Kind: config.REST, Name: a.Name, EndpointType: a.EndpointType,
-			DisableExecuteAPIEndpoint: a.DisableExecuteAPIEndpoint,
+			VPCEndpoints: a.VPCEndpoints, DisableExecuteAPIEndpoint: a.DisableExecuteAPIEndpoint,
 		}
 		for _, s := range restStages[a.ID] {
 			if d := restDeployments[s.API+"/"+s.Deployment]; d != nil {
@@ -81,6 +81,7 @@ func Gateway(in GatewayInput) config.Config {
 	}
 	slices.SortFunc(out.APIs, func(a, b config.API) int { return cmp.Compare(a.ID, b.ID) })
 	out.Upstreams = u.made
+	out.Endpoints = privateEndpoints(in)
 	return out
 }
 

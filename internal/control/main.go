@@ -65,10 +65,14 @@ func Main(ctx context.Context, c Config) (err error) {
 		return fmt.Errorf("make API Gateway's network: %w", err)
 	}
 
+	issuer, err := ensureAuthority(ctx, db, c.Region, time.Now())
+	if err != nil {
+		return err
+	}
 	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: c.Allow})
 	ctl := &controller{
 		db: db, feed: subscribers, region: c.Region, log: c.Log,
-		published: map[feed.Role]publication{},
+		published: map[feed.Role]publication{}, authority: issuer,
 	}
 	ctl.serveRequests()
 	api := &http.Server{
@@ -119,5 +123,7 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
 	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
 	c.feed.Handle("explain", only(roleGateway, func(_ context.Context, p ExplainParams) (TraceResult, error) { return c.tracer.explain(p) }))
+	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
+	c.feed.Handle("caller", only(roleGateway, c.caller))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
 }

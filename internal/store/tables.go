@@ -20,6 +20,7 @@ var (
 	TargetHealth       = NewTable[resource.TargetHealth]("target-health")
 	VPCLinksV1         = NewTable[resource.VPCLinkV1]("vpc-links-v1")
 	VPCLinksV2         = NewTable[resource.VPCLinkV2]("vpc-links-v2")
+	Authorities        = NewTable[resource.Authority]("authorities")
 
 	RestAPIs           = NewTable[resource.RestAPI]("rest-apis")
 	RestResources      = NewTable[resource.RestResource]("rest-resources")
