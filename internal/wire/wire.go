@@ -80,6 +80,9 @@ func Errorf(status int, code, format string, args ...any) *Error {
 	return &Error{Code: code, Status: status, Message: fmt.Sprintf(format, args...)}
 }
 
+// ErrDryRun is the answer to a dry run that would have succeeded.
+var ErrDryRun = Errorf(412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+
 // Caller is who makes a request and where it is made to.
 type Caller struct {
 	Account   string // 12 digits

@@ -40,9 +40,6 @@ func callerOf(ctx context.Context) caller {
 // owns says whether a resource is visible to the caller.
 func (c caller) owns(m *resource.Meta) bool { return vpc.Owned(*m, c.account, c.region) }
 
-// errDryRun is the answer to a dry run that would have succeeded.
-var errDryRun = wire.Errorf(412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
-
 // update runs f as one transaction for the caller of ctx. A dry run changes
 // nothing.
 func (s *Service) update(ctx context.Context, dryRun *bool, f func(tx *store.Tx, c caller) error) error {
@@ -52,7 +49,7 @@ func (s *Service) update(ctx context.Context, dryRun *bool, f func(tx *store.Tx,
 			return err
 		}
 		if wire.Val(dryRun) {
-			return errDryRun
+			return wire.ErrDryRun
 		}
 		return nil
 	})
