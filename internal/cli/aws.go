@@ -48,23 +48,37 @@ func (c *awsCmd) Run(env *Env, dir node.Dir) error {
 	if err != nil {
 		return err
 	}
-	argv := append([]string{"aws"}, awsArgs(args, e.API)...)
-	if err := env.Exec(path, argv, awsEnv(env.Environ(), c.Account, e)); err != nil {
+	environ := awsEnv(env.Environ(), c.Account, e)
+	if !endpointGiven(args) {
+		args = append([]string{"--endpoint-url", e.API}, args...)
+		environ = askAsProxy(environ, e.API)
+	}
+	if err := env.Exec(path, append([]string{"aws"}, args...), environ); err != nil {
 		return fmt.Errorf("run the aws CLI: %w", err)
 	}
 	return nil
 }
 
-// awsArgs adds the endpoint, since the CLI takes it from the environment only
-// from 2.13 on.
-func awsArgs(args []string, endpoint string) []string {
-	given := slices.ContainsFunc(args, func(a string) bool {
+// endpointGiven says whether the arguments name an endpoint. If they don't,
+// one is added, since the CLI takes it from the environment only from 2.13 on.
+func endpointGiven(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
 		return a == "--endpoint-url" || strings.HasPrefix(a, "--endpoint-url=")
 	})
-	if given {
-		return args
+}
+
+// askAsProxy has the CLI ask the endpoint as a proxy. For some operations it
+// writes a prefix before the endpoint's host ("data-127.0.0.1"), and that name
+// resolves nowhere.
+func askAsProxy(environ []string, endpoint string) []string {
+	if !strings.HasPrefix(endpoint, "http://") {
+		return environ
 	}
-	return append([]string{"--endpoint-url", endpoint}, args...)
+	kept := slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.EqualFold(name, "http_proxy") || strings.EqualFold(name, "no_proxy")
+	})
+	return append(kept, "http_proxy="+endpoint)
 }
 
 // awsEnv is an environment in which the CLI acts in the account, whatever the

@@ -37,6 +37,7 @@ type commands struct {
 	Exec   execCmd   `cmd:"" help:"Run a command in the namespace of a network interface."`
 	Attach attachCmd `cmd:"" help:"Put a network interface into a namespace or container that exists."`
 	AWS    awsCmd    `cmd:"" name:"aws" help:"Run the aws CLI against this instance."`
+	CA     caCmd     `cmd:"" name:"ca" help:"Print the certificate of the local authority."`
 	Trace  traceCmd  `cmd:"" help:"Explain what becomes of a packet."`
 	Status statusCmd `cmd:"" help:"Show processes, network interfaces, links, flows and drops."`
 	Down   downCmd   `cmd:"" help:"Stop Isthmus and remove everything that it made."`

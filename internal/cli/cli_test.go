@@ -205,7 +205,7 @@ func TestAWS(t *testing.T) {
 			Args:   append([]string{"--run-dir", dir, "aws"}, args...),
 			Stderr: t.Output(), Stdout: t.Output(),
 			Environ: func() []string {
-				return []string{"HOME=/h", "AWS_PROFILE=prod", "AWS_SESSION_TOKEN=t", "AWS_ENDPOINT_URL_EC2=x", "AWS_CONFIG_FILE=c"}
+				return []string{"HOME=/h", "AWS_PROFILE=prod", "AWS_SESSION_TOKEN=t", "AWS_ENDPOINT_URL_EC2=x", "AWS_CONFIG_FILE=c", "HTTP_PROXY=p", "no_proxy=*"}
 			},
 			Exec: func(path string, a, e []string) error {
 				if path != filepath.Join(bin, "aws") {
@@ -227,7 +227,7 @@ func TestAWS(t *testing.T) {
 	want := []string{
 		"HOME=/h", "AWS_CONFIG_FILE=c", "AWS_ACCESS_KEY_ID=111111111111", "AWS_SECRET_ACCESS_KEY=isthmus",
 		"AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1", "AWS_ENDPOINT_URL=http://127.0.0.1:9",
-		"AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true", "http_proxy=http://127.0.0.1:9",
 	}
 	if !slices.Equal(environ, want) {
 		t.Errorf("environment %q, want %q", environ, want)
@@ -235,8 +235,8 @@ func TestAWS(t *testing.T) {
 	if argv, _ := run("--endpoint", "http://127.0.0.1:7", "sts", "get-caller-identity"); argv[2] != "http://127.0.0.1:7" {
 		t.Errorf("arguments %q", argv)
 	}
-	if argv, _ := run("sts", "--endpoint-url=http://x", "get-caller-identity"); len(argv) != 4 {
-		t.Errorf("arguments %q", argv)
+	if argv, environ := run("sts", "--endpoint-url=http://x", "get-caller-identity"); len(argv) != 4 || !slices.Contains(environ, "HTTP_PROXY=p") {
+		t.Errorf("arguments %q, environment %q", argv, environ)
 	}
 }
 

@@ -140,13 +140,15 @@ type gatewayCmd struct {
 	Feed        string
 	Hosts       []string
 	ExposeCause bool
-	Listeners   int // how many were handed over
+	Listeners   int // how many were handed over, before those of privateListen
+
+	PublicThroughEndpoints bool
 }
 
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 	return role(ctx, env, func(ctx context.Context) error {
 		var listeners []net.Listener
-		for i := range c.Listeners {
+		for i := range c.Listeners + len(privateListen) {
 			l, err := supervise.Listener(i)
 			if err != nil {
 				return err
@@ -155,8 +157,11 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 		}
 		log := c.logger("gateway", env)
 		return gateway.Main(ctx, gateway.Process{
-			Listeners: listeners, Feed: c.Feed, Drain: drainTime, Log: log,
-			Options: gateway.Options{Hosts: c.Hosts, ExposeCause: c.ExposeCause, Access: log},
+			Listeners: listeners[:c.Listeners], HTTP: listeners[c.Listeners], HTTPS: listeners[c.Listeners+1],
+			Feed: c.Feed, Drain: drainTime, Log: log,
+			Options: gateway.Options{
+				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, Access: log,
+			},
 		})
 	})
 }
@@ -169,6 +174,9 @@ func (c *gatewayCmd) args() []string {
 	}
 	if c.ExposeCause {
 		args = append(args, "--expose-cause")
+	}
+	if c.PublicThroughEndpoints {
+		args = append(args, "--public-through-endpoints")
 	}
 	return args
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/datapath"
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/node"
 	"github.com/isthmus-net/isthmus/internal/supervise"
@@ -25,15 +26,16 @@ import (
 
 type serveCmd struct {
 	logFlags
-	DataDir       string         `help:"Directory of what is to be kept: the embedded etcd." default:"/var/lib/isthmus" env:"ISTHMUS_DATA_DIR"`
-	EtcdEndpoints []string       `help:"Use an external etcd instead of the embedded one." placeholder:"URL,…"`
-	Region        string         `help:"The region that is served." default:"us-east-1"`
-	APIListen     netip.AddrPort `name:"api-listen" help:"Address of the AWS API; loopback only, since it accepts any credentials." default:"127.0.0.1:4566"`
-	GatewayListen netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
-	GatewayHost   []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
-	ExposeCause   bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
-	MaxFlows      uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
-	ReadyFile     string         `help:"Write this file when everything is ready." placeholder:"FILE"`
+	DataDir                string         `help:"Directory of what is to be kept: the embedded etcd." default:"/var/lib/isthmus" env:"ISTHMUS_DATA_DIR"`
+	EtcdEndpoints          []string       `help:"Use an external etcd instead of the embedded one." placeholder:"URL,…"`
+	Region                 string         `help:"The region that is served." default:"us-east-1"`
+	APIListen              netip.AddrPort `name:"api-listen" help:"Address of the AWS API; loopback only, since it accepts any credentials." default:"127.0.0.1:4566"`
+	GatewayListen          netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
+	GatewayHost            []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
+	ExposeCause            bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
+	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
+	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
+	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
 }
 
 func (serveCmd) Help() string {
@@ -137,6 +139,7 @@ type server struct {
 
 	datapath     *datapath.Datapath
 	node         *node.Node
+	client       *feed.Client
 	api, gateway netip.AddrPort
 }
 
@@ -170,29 +173,41 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	if s.node, err = node.Open(s.dir, s.datapath, s.log); err != nil {
 		return err
 	}
-	client := feed.Dial(feed.ClientOptions{Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log})
-	s.group.Go(func() error { return client.Run(ctx) })
+	s.client = feed.Dial(feed.ClientOptions{
+		Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log,
+		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"caller": s.node.OnCaller(s.datapath)},
+	})
+	s.group.Go(func() error { return s.client.Run(ctx) })
 	s.group.Go(func() error { return s.node.Run(ctx) })
 	s.every(ctx, expireEvery, func() {
 		if _, err := s.datapath.Expire(datapath.Now()); err != nil {
 			s.log.Error("expire flows", "error", err)
 		}
 	})
-	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1}
-	if at, err = s.inside(ctx, node.OwnerGateway, gateway.args(), uidGateway, s.GatewayListen.String()); err != nil {
+	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints}
+	if at, err = s.inside(ctx, supervise.Spec{
+		Name: node.OwnerGateway, Args: gateway.args(), UID: uidGateway, Listen: []string{s.GatewayListen.String()}, Inside: privateListen,
+	}); err != nil {
 		return err
 	}
 	s.gateway = at[0]
 	health := healthCmd{s.logFlags, s.dir.Feed()}
-	if _, err := s.inside(ctx, node.OwnerHealth, health.args(), uidHealth); err != nil {
+	if _, err := s.inside(ctx, supervise.Spec{Name: node.OwnerHealth, Args: health.args(), UID: uidHealth}); err != nil {
 		return err
 	}
-	return s.answer(ctx, client)
+	return s.answer(ctx)
+}
+
+// privateListen are where the gateway listens in API Gateway's VPC, to which
+// only interface endpoints lead.
+var privateListen = []string{
+	netip.AddrPortFrom(netip.IPv4Unspecified(), config.PrivateHTTPPort).String(),
+	netip.AddrPortFrom(netip.IPv4Unspecified(), config.PrivateHTTPSPort).String(),
 }
 
 // inside starts a process in the namespace of its ENI.
-func (s *server) inside(ctx context.Context, owner string, args []string, uid uint32, listen ...string) ([]netip.AddrPort, error) {
-	eni, err := s.node.Owned(ctx, owner)
+func (s *server) inside(ctx context.Context, spec supervise.Spec) ([]netip.AddrPort, error) {
+	eni, err := s.node.Owned(ctx, spec.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -201,10 +216,9 @@ func (s *server) inside(ctx context.Context, owner string, args []string, uid ui
 		return nil, err
 	}
 	ns.Close()
-	return s.sup.Start(supervise.Spec{
-		Name: owner, Args: args, UID: uid, GID: gid, Listen: listen,
-		Netns: func() (*netns.NS, error) { return netns.Open(s.dir.Namespace(eni)) },
-	})
+	spec.GID = gid
+	spec.Netns = func() (*netns.NS, error) { return netns.Open(s.dir.Namespace(eni)) }
+	return s.sup.Start(spec)
 }
 
 // How often idle flows are collected and instances whose command died are
@@ -215,9 +229,9 @@ const (
 )
 
 // answer opens the node's socket.
-func (s *server) answer(ctx context.Context, client *feed.Client) error {
+func (s *server) answer(ctx context.Context) error {
 	c := &node.Commands{
-		Node: s.node, Datapath: s.datapath, Control: client, Processes: s.sup.Status, Stop: s.stop, Log: s.log,
+		Node: s.node, Datapath: s.datapath, Control: s.client, Processes: s.sup.Status, Stop: s.stop, Log: s.log,
 	}
 	// Instances that ended unseen are no reason not to serve.
 	if err := c.Prepare(ctx, s.dir); err != nil {
@@ -259,6 +273,13 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
+	}
+	var ca string
+	if err := s.client.Call(ctx, "authority", struct{}{}, &ca); err != nil {
+		return fmt.Errorf("get the authority's certificate: %w", err)
+	}
+	if err := os.WriteFile(s.dir.Authority(), []byte(ca), 0o644); err != nil {
+		return fmt.Errorf("tell the authority's certificate: %w", err)
 	}
 	if err := os.WriteFile(s.dir.Endpoints(), append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("tell endpoints: %w", err)

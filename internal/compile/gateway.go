@@ -13,22 +13,24 @@ import (
 // GatewayInput is the rows from which the gateway's configuration is made.
 // Rows of other regions are ignored.
 type GatewayInput struct {
-	Region          string
-	RestAPIs        []*resource.RestAPI
-	RestStages      []*resource.RestStage
-	RestDeployments []*resource.RestDeployment
-	HTTPAPIs        []*resource.HTTPAPI
-	HTTPStages      []*resource.HTTPStage
-	HTTPDeployments []*resource.HTTPDeployment
-	LinksV1         []*resource.VPCLinkV1
-	LinksV2         []*resource.VPCLinkV2
-	Endpoints       []*resource.VPCEndpoint
-	Interfaces      []*resource.NetworkInterface
-	Subnets         []*resource.Subnet
-	LoadBalancers   []*resource.LoadBalancer
-	Listeners       []*resource.Listener
-	TargetGroups    []*resource.TargetGroup
-	TargetHealth    []*resource.TargetHealth
+	Region            string
+	RestAPIs          []*resource.RestAPI
+	RestStages        []*resource.RestStage
+	RestDeployments   []*resource.RestDeployment
+	HTTPAPIs          []*resource.HTTPAPI
+	HTTPStages        []*resource.HTTPStage
+	HTTPDeployments   []*resource.HTTPDeployment
+	LinksV1           []*resource.VPCLinkV1
+	LinksV2           []*resource.VPCLinkV2
+	Endpoints         []*resource.VPCEndpoint
+	Interfaces        []*resource.NetworkInterface
+	Subnets           []*resource.Subnet
+	LoadBalancers     []*resource.LoadBalancer
+	Listeners         []*resource.Listener
+	TargetGroups      []*resource.TargetGroup
+	TargetHealth      []*resource.TargetHealth
+	CloudMapServices  []*resource.CloudMapService
+	CloudMapInstances []*resource.CloudMapInstance
 }
 
 // Gateway compiles what the gateway of one region serves. The result is the
@@ -46,7 +48,7 @@ func Gateway(in GatewayInput) config.Config {
 		}
 		api := config.API{
 			ID: a.ID, Account: a.Account, Kind: config.REST, Name: a.Name, EndpointType: a.EndpointType,
-			DisableExecuteAPIEndpoint: a.DisableExecuteAPIEndpoint,
+			VPCEndpoints: a.VPCEndpoints, DisableExecuteAPIEndpoint: a.DisableExecuteAPIEndpoint,
 		}
 		for _, s := range restStages[a.ID] {
 			if d := restDeployments[s.API+"/"+s.Deployment]; d != nil {
@@ -79,6 +81,7 @@ func Gateway(in GatewayInput) config.Config {
 	}
 	slices.SortFunc(out.APIs, func(a, b config.API) int { return cmp.Compare(a.ID, b.ID) })
 	out.Upstreams = u.made
+	out.Endpoints = privateEndpoints(in)
 	return out
 }
 

@@ -23,6 +23,9 @@ type upstreams struct {
 	byPort    map[string]*resource.Listener // by portKey
 	groups    map[string]*resource.TargetGroup
 	healthy   map[string]bool // by TargetHealth.Key
+	services  map[string]*resource.CloudMapService
+	instances map[string][]*resource.CloudMapInstance // by service
+	zones     map[placeKey]string                     // of addresses in VPCs; made when first asked for
 }
 
 func newUpstreams(in GatewayInput) *upstreams {
@@ -38,6 +41,8 @@ func newUpstreams(in GatewayInput) *upstreams {
 		byPort:    map[string]*resource.Listener{},
 		groups:    index(in.TargetGroups),
 		healthy:   map[string]bool{},
+		services:  index(in.CloudMapServices),
+		instances: groupBy(in.CloudMapInstances, func(i *resource.CloudMapInstance) string { return i.Service }),
 	}
 	for _, h := range in.TargetHealth {
 		u.healthy[h.Key()] = h.State == "healthy"
@@ -88,11 +93,14 @@ func (u *upstreams) rest(account, link, target string, port int) string {
 	})
 }
 
-// http returns the key of the way to a listener.
+// http returns the key of the way to a listener or a Cloud Map service.
 func (u *upstreams) http(account, link, listener string) string {
 	v2 := u.linksV2[link]
 	if v2 == nil || v2.Account != account {
 		return u.missing(link)
+	}
+	if t, ok := resource.ParseCloudMapTarget(listener); ok {
+		return u.cloudMap(v2, listener, t)
 	}
 	l := u.listeners[listener]
 	if l == nil || l.Account != account {
@@ -115,11 +123,7 @@ func (u *upstreams) v2(link *resource.VPCLinkV2, loadBalancer string, port int) 
 			out.Cause = fmt.Sprintf("load balancer %s does not exist", loadBalancer)
 			return out
 		}
-		for i, pair := range link.Interfaces {
-			if eni := u.enis[pair.Provider]; eni != nil && len(eni.Addresses) > 0 && i < len(link.Subnets) {
-				out.Sources = append(out.Sources, config.Source{Zone: u.zone(link.Subnets[i]), Address: eni.Addresses[0]})
-			}
-		}
+		out.Sources = u.sources(link)
 		for _, z := range lb.Zones {
 			out.Destinations = append(out.Destinations, config.Destination{
 				Zone: z.Zone, Address: netip.AddrPortFrom(z.Address, uint16(port)),
@@ -128,7 +132,7 @@ func (u *upstreams) v2(link *resource.VPCLinkV2, loadBalancer string, port int) 
 		out.Destinations = u.usable(out.Destinations, loadBalancer, port)
 		switch {
 		case len(out.Sources) == 0:
-			out.Cause = fmt.Sprintf("VPC link %s has no network interface", link.ID)
+			out.Cause = noInterface(link)
 		case len(out.Destinations) == 0:
 			out.Cause = fmt.Sprintf("load balancer %s has no address", loadBalancer)
 		default:
@@ -137,6 +141,22 @@ func (u *upstreams) v2(link *resource.VPCLinkV2, loadBalancer string, port int) 
 		out.Sources, out.Destinations = nil, nil
 		return out
 	})
+}
+
+// sources are the addresses in API Gateway's VPC that stand for a version 2
+// link's interfaces.
+func (u *upstreams) sources(link *resource.VPCLinkV2) []config.Source {
+	var out []config.Source
+	for i, pair := range link.Interfaces {
+		if eni := u.enis[pair.Provider]; eni != nil && len(eni.Addresses) > 0 && i < len(link.Subnets) {
+			out = append(out, config.Source{Zone: u.zone(link.Subnets[i]), Address: eni.Addresses[0]})
+		}
+	}
+	return out
+}
+
+func noInterface(link *resource.VPCLinkV2) string {
+	return fmt.Sprintf("VPC link %s has no network interface", link.ID)
 }
 
 // missing is the way through a link that is not there, or is somebody else's.

@@ -49,6 +49,7 @@ func Tables(in Input) *tables.Tables {
 		}
 	}
 	c.balance(t)
+	c.invoke(t)
 	for _, s := range c.ruleSets {
 		t.RuleSets = append(t.RuleSets, s.set)
 	}
@@ -88,7 +89,8 @@ type compiler struct {
 	endpoints    map[string]*resource.VPCEndpoint
 	services     map[string]*resource.EndpointService
 	balancers    map[string]*resource.LoadBalancer
-	nodes        map[string]*resource.LoadBalancer // by the node's ENI
+	nodes        map[string]*resource.LoadBalancer     // by the node's ENI
+	gateways     map[string]*resource.NetworkInterface // of the gateway process, by region
 }
 
 type compiledRules struct {
@@ -111,6 +113,7 @@ func newCompiler(in Input) *compiler {
 		services:     index(in.EndpointServices),
 		balancers:    index(in.LoadBalancers),
 		nodes:        map[string]*resource.LoadBalancer{},
+		gateways:     map[string]*resource.NetworkInterface{},
 	}
 	for _, r := range in.RouteTables {
 		if r.Main != "" {
@@ -124,6 +127,9 @@ func newCompiler(in Input) *compiler {
 		c.groupRules[r.Group] = append(c.groupRules[r.Group], r)
 	}
 	for _, n := range in.NetworkInterfaces {
+		if n.Owner == "gateway" && n.Requester == "isthmus" && len(n.Addresses) > 0 {
+			c.gateways[n.Region] = n
+		}
 		for _, g := range n.Groups {
 			for _, a := range n.Addresses {
 				c.groupMembers[g] = append(c.groupMembers[g], netip.PrefixFrom(a, a.BitLen()))
@@ -202,7 +208,11 @@ func (c *compiler) eni(n *resource.NetworkInterface) (e tables.ENI, ok bool) {
 		e.Kind = tables.Endpoint
 		if endpoint := c.endpoints[n.ID]; endpoint != nil {
 			e.Owner = endpoint.ID
-			e.Peer = c.endpointPeer(endpoint, subnet.Zone)
+			if node := c.endpointNode(endpoint, n.ID); node != nil {
+				e.Peer = node.Number
+			} else {
+				e.Peer = c.endpointPeer(endpoint, subnet.Zone)
+			}
 			// A connection that was accepted works before its state says so:
 			// the state waits for the data plane.
 			e.Available = endpoint.State == resource.EndpointAvailable || endpoint.State == resource.EndpointPending

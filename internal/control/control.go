@@ -30,6 +30,8 @@ type controller struct {
 	region string
 	log    *slog.Logger
 	tracer tracer
+	// authority issues the gateway's certificate.
+	authority *authority
 
 	published map[feed.Role]publication
 	revision  int64             // of the snapshot that was compiled last
@@ -63,6 +65,12 @@ func (c *controller) run(ctx context.Context) error {
 			}
 		case <-applied:
 		case <-retry.C:
+			// Time alone calls for a new certificate of the gateway's.
+			if now != nil {
+				if err := c.compile(now); err != nil {
+					return err
+				}
+			}
 		}
 		if now == nil {
 			continue
@@ -86,6 +94,11 @@ func (c *controller) compile(s *store.Snapshot) error {
 	t := compile.Tables(in)
 	g := compile.Gateway(gateway(s, c.region))
 	compile.Fingerprint(&g, t)
+	leaf, err := c.authority.issue(time.Now())
+	if err != nil {
+		return err
+	}
+	g.Certificate, g.Key = leaf.certificate, leaf.key
 	c.tracer.set(t)
 	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in)}
 	c.revision = s.Revision()
@@ -140,6 +153,11 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 			return 0, err
 		}
 	}
+	if keys := submitted(s); len(keys) > 0 && c.served() {
+		if _, err := c.db.Update(ctx, succeed(keys, time.Now().UTC().Truncate(time.Millisecond))); err != nil {
+			return 0, err
+		}
+	}
 	next := nextDrained(s)
 	if next.IsZero() {
 		return idle, nil
@@ -149,6 +167,12 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 	}
 	_, err := c.db.Update(ctx, drained(time.Now()))
 	return idle, err
+}
+
+// served says whether the gateway, too, has applied what belongs to the newest
+// snapshot.
+func (c *controller) served() bool {
+	return c.held == nil && c.feed.Applied(roleGateway) >= c.published[roleGateway].revision
 }
 
 // inForce says whether the node has applied the tables of the newest snapshot.

@@ -29,10 +29,12 @@ const (
 
 // plant is a controller with a node that applies tables only when it may.
 type plant struct {
-	t     *testing.T
-	db    *store.DB
-	gate  chan struct{} // a value lets the node apply one more
-	nodes chan *tables.Tables
+	t  *testing.T
+	db *store.DB
+	// socket is where other roles may subscribe.
+	socket string
+	gate   chan struct{} // a value lets the node apply one more
+	nodes  chan *tables.Tables
 }
 
 func newPlant(t *testing.T) *plant {
@@ -51,8 +53,12 @@ func newPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	server := feed.NewServer(feed.Options{Log: log})
-	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}}
-	p := &plant{t: t, db: db, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
+	issuer, err := ensureAuthority(ctx, db, region, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, authority: issuer}
+	p := &plant{t: t, db: db, socket: socket, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
 	node := feed.Dial(feed.ClientOptions{
 		Path: socket, Role: roleNode, Log: log,
 		OnConfig: func(ctx context.Context, _ int64, config json.RawMessage) error {
@@ -179,7 +185,8 @@ func TestV1LinkIsAvailableWhenPacketsCanFlow(t *testing.T) {
 	})
 	p.until("nothing is left", func(s *store.Snapshot) bool {
 		_, link := store.VPCLinksV1.Get(s, "abc123")
-		return !link && len(store.EndpointServices.List(s)) == 0 && len(store.VPCEndpoints.List(s)) == 0
+		_, offered := store.EndpointServices.Get(s, service.ID)
+		return !link && !offered && len(store.VPCEndpoints.List(s)) == 0
 	})
 }
 

@@ -132,6 +132,14 @@ func (t *tracer) explain(p ExplainParams) (TraceResult, error) {
 	return now.packet(gateway, TraceParams{Source: p.Source, To: p.Destination}, tables.TCP), nil
 }
 
+// caller passes a question of the gateway's on to the node, which has the flow
+// table: who opened a connection.
+func (c *controller) caller(ctx context.Context, p json.RawMessage) (json.RawMessage, error) {
+	var answer json.RawMessage
+	err := c.feed.Call(ctx, roleNode, "caller", p, &answer)
+	return answer, err
+}
+
 // only makes a typed function a handler of requests from one role.
 func only[P, R any](allowed feed.Role, fn func(context.Context, P) (R, error)) feed.Handler {
 	return func(ctx context.Context, role feed.Role, raw json.RawMessage) (any, error) {

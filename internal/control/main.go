@@ -16,6 +16,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/service/apigatewayv2"
 	"github.com/isthmus-net/isthmus/internal/service/ec2"
 	"github.com/isthmus-net/isthmus/internal/service/elbv2"
+	"github.com/isthmus-net/isthmus/internal/service/servicediscovery"
 	"github.com/isthmus-net/isthmus/internal/service/sts"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
@@ -24,6 +25,7 @@ import (
 	wireapigatewayv2 "github.com/isthmus-net/isthmus/internal/wire/apigatewayv2"
 	wireec2 "github.com/isthmus-net/isthmus/internal/wire/ec2"
 	wireelbv2 "github.com/isthmus-net/isthmus/internal/wire/elbv2"
+	wireservicediscovery "github.com/isthmus-net/isthmus/internal/wire/servicediscovery"
 	wirests "github.com/isthmus-net/isthmus/internal/wire/sts"
 )
 
@@ -63,10 +65,14 @@ func Main(ctx context.Context, c Config) (err error) {
 		return fmt.Errorf("make API Gateway's network: %w", err)
 	}
 
+	issuer, err := ensureAuthority(ctx, db, c.Region, time.Now())
+	if err != nil {
+		return err
+	}
 	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: c.Allow})
 	ctl := &controller{
 		db: db, feed: subscribers, region: c.Region, log: c.Log,
-		published: map[feed.Role]publication{},
+		published: map[feed.Role]publication{}, authority: issuer,
 	}
 	ctl.serveRequests()
 	api := &http.Server{
@@ -77,6 +83,7 @@ func Main(ctx context.Context, c Config) (err error) {
 			wire.Service{API: wireelbv2.API, Server: elbv2.New(db)},
 			wire.Service{API: wireapigateway.API, Server: apigateway.New(db)},
 			wire.Service{API: wireapigatewayv2.API, Server: apigatewayv2.New(db)},
+			wire.Service{API: wireservicediscovery.API, Server: servicediscovery.New(db)},
 			wire.Service{API: wirests.API, Server: sts.Service{}},
 		),
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -116,5 +123,7 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
 	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
 	c.feed.Handle("explain", only(roleGateway, func(_ context.Context, p ExplainParams) (TraceResult, error) { return c.tracer.explain(p) }))
+	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
+	c.feed.Handle("caller", only(roleGateway, c.caller))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
 }

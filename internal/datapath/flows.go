@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/isthmus-net/isthmus/bpf"
+	"github.com/isthmus-net/isthmus/internal/tables"
 )
 
 // Flow is a flow as people want to see it: named by the packets of its client.
@@ -85,6 +86,34 @@ func decode(e entry, reply bpf.Flow, now time.Duration) Flow {
 		Idle:         time.Duration(e.flow.Idle) * time.Second,
 		Closing:      closing(e.flow, reply),
 	}
+}
+
+// ErrNoFlow says that the flow table has no such flow.
+var ErrNoFlow = errors.New("no such flow")
+
+// Origin finds a TCP flow as its client sees it by what its receiver sees: the
+// index of the receiver's device, its own address and the other's.
+func (d *Datapath) Origin(device int, own, other netip.AddrPort) (Flow, error) {
+	back := entry{key: bpf.FlowKey{
+		Src: bpf.AddrFrom(own.Addr()), Dst: bpf.AddrFrom(other.Addr()), Sport: bpf.Port(own.Port()), Dport: bpf.Port(other.Port()),
+		Ifindex: uint32(device), Proto: tables.TCP,
+	}}
+	var ahead entry
+	err := d.maps[bpf.MapFlows].Lookup(back.key, &back.flow)
+	if err == nil && back.flow.Flags&bpf.FlowReverse == 0 {
+		err = ebpf.ErrKeyNotExist
+	}
+	if err == nil {
+		ahead.key = opposite(back)
+		err = d.maps[bpf.MapFlows].Lookup(ahead.key, &ahead.flow)
+	}
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		err = ErrNoFlow
+	}
+	if err != nil {
+		return Flow{}, fmt.Errorf("find flow from %s to %s: %w", other, own, err)
+	}
+	return decode(ahead, back.flow, Now()), nil
 }
 
 func addrPort(a bpf.Addr, port uint16) netip.AddrPort {

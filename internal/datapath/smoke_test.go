@@ -1,13 +1,16 @@
 package datapath
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -321,5 +324,40 @@ func TestRealChecksums(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("no flow's addresses leave the checksum as it is: %+v", n.flowTable())
+	}
+}
+
+// TestOrigin: what a receiver sees of a connection through an endpoint leads to
+// who opened it, and to nobody when it ended or never was.
+func TestOrigin(t *testing.T) {
+	n := newNetwork(t)
+	n.serve(target, 8080)
+	conn, err := n.dial(client, "tcp4", "", "10.0.0.50:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, own := netip.MustParseAddrPort(strings.TrimSpace(line)), netip.MustParseAddrPort("10.0.0.10:8080")
+	f, err := n.Origin(n.devices[target], own, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.ENI != client || f.Src.String() != conn.LocalAddr().String() || f.Dst.String() != "10.0.0.50:80" || f.SeenSrc != seen {
+		t.Errorf("%+v of %s", f, conn.LocalAddr())
+	}
+	for _, wrong := range []struct {
+		device     int
+		own, other netip.AddrPort
+	}{
+		{n.devices[client], own, seen},
+		{n.devices[target], own, netip.AddrPortFrom(seen.Addr(), seen.Port()^1)},
+		{n.devices[client], netip.MustParseAddrPort(conn.LocalAddr().String()), netip.MustParseAddrPort("10.0.0.50:80")}, // the client's own direction
+	} {
+		if f, err := n.Origin(wrong.device, wrong.own, wrong.other); !errors.Is(err, ErrNoFlow) {
+			t.Errorf("%+v: %+v, %v", wrong, f, err)
+		}
 	}
 }

@@ -31,6 +31,10 @@ type exchange struct {
 	// with "/".
 	path string
 
+	endpoint *endpoint // that the request came through; nil on the public side
+	// stranger is why the caller's own address is not known, if it isn't.
+	stranger error
+
 	query    url.Values        // parsed when first asked for
 	response *message.Response // of the integration
 
@@ -112,7 +116,13 @@ func (x *exchange) Context(name string) (string, bool) {
 	case "domainPrefix":
 		value, _, _ = strings.Cut(hostname(x.request.Host), ".")
 	case "identity.sourceIp":
-		value = x.request.Client.Addr().Unmap().String()
+		value = x.client()
+	case "identity.vpceId", "identity.vpcId":
+		if x.endpoint != nil {
+			if value = x.endpoint.ID; name == "identity.vpcId" {
+				value = x.endpoint.VPC
+			}
+		}
 	case "identity.userAgent":
 		value = x.request.Header.Get("User-Agent")
 	case "path":

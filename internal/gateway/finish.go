@@ -54,7 +54,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 	attrs := []slog.Attr{
 		slog.String("requestId", x.requestID),
 		slog.String("extendedRequestId", x.extendedID),
-		slog.String("sourceIp", x.request.Client.Addr().Unmap().String()),
+		slog.String("sourceIp", x.client()),
 		slog.String("host", x.request.Host),
 		slog.String("httpMethod", x.request.Method),
 		slog.String("path", x.request.Path),
@@ -63,6 +63,9 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 		slog.Int("status", r.Status),
 		slog.Int64("responseLength", sent),
 		slog.Int64("responseLatency", time.Since(x.start).Milliseconds()),
+	}
+	if x.endpoint != nil {
+		attrs = append(attrs, slog.String("vpceId", x.endpoint.ID), slog.String("vpcId", x.endpoint.VPC))
 	}
 	if x.api != nil {
 		attrs = append(attrs, slog.String("accountId", x.api.Account), slog.String("apiId", x.api.ID))

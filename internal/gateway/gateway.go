@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,11 @@ type Options struct {
 	// MaxHeader limits a request's header; default 10,240 bytes, as AWS: the
 	// values for REST APIs, with names and the request line for HTTP APIs.
 	MaxHeader int
+	// Caller finds out who opened a connection inside API Gateway's VPC.
+	Caller func(ctx context.Context, own, other netip.AddrPort) (Caller, error)
+	// PublicThroughEndpoints lets public APIs be called through interface
+	// endpoints too, which AWS refuses.
+	PublicThroughEndpoints bool
 	// Access gets a line for each request, Log what concerns the process.
 	Access, Log *slog.Logger
 }
@@ -96,12 +102,13 @@ func (g *Gateway) Handle(ctx context.Context, r *message.Request) *message.Respo
 		requestID: newRequestID(), extendedID: newExtendedID(), method: r.Method,
 	}
 	x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
+	r.Header.DeleteFunc(isEndpointHeader)
 	return x.finish(x.run(ctx))
 }
 
 // run is the chain.
 func (x *exchange) run(ctx context.Context) *message.Response {
-	stageName, refused := x.locate()
+	stageName, refused := x.find(ctx)
 	if refused != nil {
 		return refused
 	}
@@ -141,6 +148,14 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 		return x.restPlain(ctx, in)
 	}
 	return x.restProxy(ctx, in)
+}
+
+// find finds the API, by the way that the request came.
+func (x *exchange) find(ctx context.Context) (stage string, refused *message.Response) {
+	if a, private := x.request.Connection.(*arrival); private {
+		return "", x.locatePrivate(ctx, a)
+	}
+	return x.locate()
 }
 
 // locate finds the API by the three forms of invocation. The stage is empty
@@ -231,9 +246,10 @@ func (x *exchange) findRoute() *message.Response {
 // authorize refuses what asks for a check that this gateway can't make: a
 // route that was meant to be closed is never open.
 func (x *exchange) authorize() *message.Response {
+	if refused := x.checkPolicies(); refused != nil {
+		return refused
+	}
 	switch {
-	case x.stage.Policy != "":
-		return x.fail(authorizationMissing, "authorization: resource policies are not evaluated")
 	case x.route.AuthorizationType != "" && x.route.AuthorizationType != "NONE":
 		return x.fail(authorizationMissing, fmt.Sprintf("authorization: type %s is not supported", x.route.AuthorizationType))
 	case x.route.APIKeyRequired:

@@ -59,7 +59,7 @@ func remapped(backend message.Header) message.Header {
 
 // setForwardedFor adds the client to X-Forwarded-For, and says how it came.
 func (x *exchange) setForwardedFor(h *message.Header) {
-	clients := append(x.request.Header.Values("X-Forwarded-For"), x.request.Client.Addr().Unmap().String())
+	clients := append(x.request.Header.Values("X-Forwarded-For"), x.client())
 	h.Set("X-Forwarded-For", strings.Join(clients, ", "))
 	h.Set("X-Forwarded-Proto", proto(x.request))
 	h.Set("X-Forwarded-Port", strconv.Itoa(int(x.request.Server.Port())))
@@ -76,7 +76,7 @@ func (x *exchange) forwarded() string {
 			}
 		}
 	}
-	own := "for=" + forwardedNode(x.request.Client.Addr().Unmap().String()) +
+	own := "for=" + forwardedNode(x.client()) +
 		";host=" + forwardedValue(x.request.Host) + ";proto=" + proto(x.request)
 	return strings.Join(append(elements, own), ", ")
 }

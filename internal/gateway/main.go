@@ -22,9 +22,12 @@ import (
 // Process says what the gateway process is started with.
 type Process struct {
 	Listeners []net.Listener // for clients; closed by Main
-	Feed      string         // path of the control process's feed socket
-	Options   Options        // Upstream.Explain and Log are set by Main
-	Server    server.Options
+	// HTTP and HTTPS listen inside API Gateway's VPC for what comes through
+	// interface endpoints; nil for none; closed by Main.
+	HTTP, HTTPS net.Listener
+	Feed        string  // path of the control process's feed socket
+	Options     Options // Upstream.Explain, Caller and Log are set by Main
+	Server      server.Options
 	// Drain is how long requests under way may take after the end was asked
 	// for; default 30 s, the longest integration.
 	Drain time.Duration
@@ -55,6 +58,10 @@ func Main(ctx context.Context, p Process) error {
 	p.Options.Upstream.Explain = func(ctx context.Context, src netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
 		return explain(ctx, client, src, dst)
 	}
+	asking := make(chan struct{}, maxAsking)
+	p.Options.Caller = func(ctx context.Context, own, other netip.AddrPort) (Caller, error) {
+		return askCaller(ctx, asking, client, own, other)
+	}
 	p.Options.Log, p.Server.Log = p.Log, p.Log
 	g := New(p.Options)
 	ready := make(chan struct{}, 1)
@@ -75,6 +82,8 @@ func Main(ctx context.Context, p Process) error {
 		},
 	})
 	s := server.New(g.Handle, p.Server)
+	p.Server.Connect = g.Arrive
+	inside := server.New(g.Handle, p.Server)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := client.Run(ctx); ctx.Err() == nil {
@@ -86,20 +95,57 @@ func Main(ctx context.Context, p Process) error {
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return closeListeners(p.Listeners)
+			return closeListeners(append(p.Listeners, p.HTTP, p.HTTPS))
 		}
 		group.Go(func() error { return drain(ctx, s, p.Drain) })
-		for _, l := range p.Listeners {
+		group.Go(func() error { return drain(ctx, inside, p.Drain) })
+		serve := func(l net.Listener, serve func() error) {
+			if l == nil {
+				return
+			}
 			group.Go(func() error {
-				if err := s.Serve(l); err != nil {
+				if err := serve(); err != nil {
 					return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 				}
 				return nil
 			})
 		}
+		for _, l := range p.Listeners {
+			serve(l, func() error { return s.Serve(l) })
+		}
+		serve(p.HTTP, func() error { return inside.Serve(p.HTTP) })
+		serve(p.HTTPS, func() error { return inside.ServeTLS(p.HTTPS, g.TLS()) })
 		return nil
 	})
 	return group.Wait()
+}
+
+// Bounds of the question who opened a connection. The control process serves
+// some requests at a time, and a caller does not wait for long.
+const (
+	maxAsking  = 32
+	askTimeout = 2 * time.Second
+)
+
+// askCaller asks the control process, which asks the node.
+func askCaller(ctx context.Context, slots chan struct{}, client *feed.Client, own, other netip.AddrPort) (Caller, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return Caller{}, fmt.Errorf("ask who opened the connection: %w", ctx.Err())
+	}
+	var c Caller
+	err := client.Call(ctx, "caller", struct {
+		Own   netip.AddrPort `json:"own"`
+		Other netip.AddrPort `json:"other"`
+	}{own, other}, &c)
+	if err != nil {
+		return Caller{}, fmt.Errorf("ask who opened the connection: %w", err)
+	}
+	return c, nil
 }
 
 // drain waits for the end, and then for the requests under way. Those that
@@ -117,7 +163,9 @@ func drain(ctx context.Context, s *server.Server, patience time.Duration) error 
 func closeListeners(listeners []net.Listener) error {
 	var errs []error
 	for _, l := range listeners {
-		errs = append(errs, l.Close())
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
 	}
 	return errors.Join(errs...)
 }

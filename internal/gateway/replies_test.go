@@ -93,7 +93,7 @@ func TestFailures(t *testing.T) {
 	private := restAPI(slices.Clone(routes)...)
 	private.ID, private.EndpointType = "rest000003", "PRIVATE"
 	guarded := restAPI(slices.Clone(routes)...)
-	guarded.ID, guarded.Stages[0].Policy = "rest000004", "{}"
+	guarded.ID, guarded.Stages[0].Policy = "rest000004", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/other"}}`
 	brokenWay.APIs = append(brokenWay.APIs, disabledREST, disabledHTTP, private, guarded)
 	explained := func(_ context.Context, _ netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
 		return upstream.Explanation{Verdict: "no-healthy-target", Cause: "target group x has no healthy target", Definitive: true}, nil
@@ -171,10 +171,11 @@ func TestFailures(t *testing.T) {
 	}
 
 	for raw, want := range map[string]string{
-		request("GET", "rest000002", "/prod/hang", ""):                                            "403 " + forbid,
-		request("GET", "http000002", "/prod/hang", ""):                                            "404 " + notFound,
-		request("GET", "rest000003", "/prod/hang", ""):                                            "403 " + forbid,
-		request("GET", "rest000004", "/prod/hang", ""):                                            "403 " + forbid,
+		request("GET", "rest000002", "/prod/hang", ""): "403 " + forbid,
+		request("GET", "http000002", "/prod/hang", ""): "404 " + notFound,
+		request("GET", "rest000003", "/prod/hang", ""): "403 " + forbid,
+		request("GET", "rest000004", "/prod/hang", ""): `403 {"Message":"User: anonymous is not authorized to perform: execute-api:Invoke on resource: ` +
+			`arn:aws:execute-api:us-east-1:********0000:rest000004/prod/GET/hang"}`,
 		request("GET", "rest999999", "/prod/hang", ""):                                            "403 " + forbid,
 		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n":                                               "403 " + forbid,
 		"GET /restapis/rest000001/prod/_user_request_/none HTTP/1.1\r\nHost: evil.com\r\n\r\n":    "403 " + forbid,
@@ -448,6 +449,7 @@ func TestContextVariables(t *testing.T) {
 		request: &message.Request{Method: "GET", Proto: "HTTP/1.1", Host: "a.b:1", Client: netip.MustParseAddrPort("127.0.0.1:1"), Header: message.Header{{Name: "User-Agent", Value: "u"}}},
 		api:     s.apis["rest000001"], stage: s.apis["rest000001"].stages["prod"],
 		response: &message.Response{Header: message.Header{{Name: "x-amzn-RequestId", Value: "b"}}},
+		endpoint: &endpoint{Endpoint: config.Endpoint{ID: "vpce-1", VPC: "vpc-1"}},
 	}
 	x.route = x.stage.routes[0]
 	for _, name := range mapping.ContextNames() {

@@ -28,6 +28,7 @@ const (
 	integrationFailure     // the backend broke the exchange
 	integrationTimeout
 	authorizationMissing
+	accessDenied // by a policy; the body says what
 )
 
 // reply is the status, error type and body of a failure.
@@ -57,6 +58,7 @@ var restReplies = map[failure]reply{
 	integrationFailure:     {504, "InternalServerErrorException", `{"message": "Network error communicating with endpoint"}`},
 	integrationTimeout:     {504, "InternalServerErrorException", `{"message": "Endpoint request timed out"}`},
 	authorizationMissing:   {403, "ForbiddenException", `{"message":"Forbidden"}`},
+	accessDenied:           {403, "AccessDeniedException", ""},
 }
 
 var httpReplies = map[failure]reply{
@@ -75,6 +77,7 @@ var httpReplies = map[failure]reply{
 	integrationFailure:     {503, "", `{"message":"Service Unavailable"}`},
 	integrationTimeout:     {503, "", `{"message":"Service Unavailable"}`},
 	authorizationMissing:   {403, "", `{"message":"Forbidden"}`},
+	accessDenied:           {403, "", `{"message":"Forbidden"}`},
 }
 
 // fail answers with a failure. The cause goes to the log.

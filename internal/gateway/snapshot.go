@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net/netip"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
@@ -13,7 +15,10 @@ import (
 type snapshot struct {
 	region string
 	apis   map[string]*api
-	pools  map[poolKey]*upstream.Pool
+	// endpoints are those of private APIs, by the address that stands for each.
+	endpoints   map[netip.Addr]*endpoint
+	certificate *tls.Certificate // nil if there is none
+	pools       map[poolKey]*upstream.Pool
 }
 
 type api struct {
@@ -26,6 +31,7 @@ type stage struct {
 	router *router.Router
 	routes []*route
 	cors   *cors
+	policy *compiledPolicy // nil if there is none
 }
 
 type route struct {
@@ -50,6 +56,9 @@ func compile(c *config.Config) (s *snapshot, problems []error) {
 		for j := range a.Stages {
 			st := &stage{Stage: &a.Stages[j], cors: compileCORS(a.Stages[j].CORS)}
 			a.stages[st.Name] = st
+			if st.Policy != "" {
+				st.policy = compilePolicy("the resource policy of API "+a.ID, st.Policy)
+			}
 			rule := router.ResourceFirst
 			if a.Kind == config.HTTP {
 				rule = router.RouteFirst
@@ -69,7 +78,7 @@ func compile(c *config.Config) (s *snapshot, problems []error) {
 			}
 		}
 	}
-	return s, problems
+	return s, append(problems, s.compilePrivate(c)...)
 }
 
 // usePools gives the snapshot's integrations their pools: those of the

@@ -46,4 +46,7 @@ func (d Dir) Lock() string { return d.path("lock") }
 // Endpoints is the file that tells clients where the instance listens.
 func (d Dir) Endpoints() string { return d.path("endpoints.json") }
 
+// Authority is the file with the certificate of the local authority.
+func (d Dir) Authority() string { return d.path("ca.pem") }
+
 const fabricName = "fabric"

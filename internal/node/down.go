@@ -57,7 +57,7 @@ func Down(dir Dir) error {
 	}
 	errs = append(errs, emptyFabric(dir), removeNamespace(dir.Fabric()))
 	errs = append(errs, datapath.Remove(dir.Pins()), unmountBPF(dir.BPF()))
-	for _, path := range []string{dir.Socket(), dir.Feed(), dir.Endpoints()} {
+	for _, path := range []string{dir.Socket(), dir.Feed(), dir.Endpoints(), dir.Authority()} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/netns"
@@ -30,6 +31,8 @@ type Node struct {
 	log    *slog.Logger
 	dp     Datapath
 	fabric *fabric
+	// callers is as of the tables that the packet program has.
+	callers atomic.Pointer[callers]
 
 	mu       sync.Mutex
 	tables   *tables.Tables     // last given; nil before the first
@@ -130,6 +133,8 @@ func (n *Node) reconcile() error {
 		}
 		n.unsynced = false
 	}
+	gateway, _ := n.find(owned(n.tables, OwnerGateway))
+	n.callers.Store(newCallers(n.tables, gateway))
 	for number, d := range n.devices {
 		if _, ok := wantedBy[number]; !ok {
 			n.remove(d)

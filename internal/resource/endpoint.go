@@ -21,13 +21,21 @@ type EndpointService struct {
 	State             ServiceState `json:"state"`
 	// ManagedBy is the VPC link that made the service, if one did.
 	ManagedBy string `json:"managedBy,omitempty"`
+	// AWS is the name of the AWS service ("execute-api") that the endpoint
+	// service leads to, if it does; there are no load balancers then.
+	AWS string `json:"aws,omitempty"`
 }
 
 // Key is the service's id.
 func (s *EndpointService) Key() string { return s.ID }
 
 // Name is the service name that consumers use.
-func (s *EndpointService) Name() string { return "com.amazonaws.vpce." + s.Region + "." + s.ID }
+func (s *EndpointService) Name() string {
+	if s.AWS != "" {
+		return "com.amazonaws." + s.Region + "." + s.AWS
+	}
+	return "com.amazonaws.vpce." + s.Region + "." + s.ID
+}
 
 // EndpointState is the state of an interface endpoint and of its connection to
 // the service, as on the wire.
@@ -57,6 +65,13 @@ type VPCEndpoint struct {
 	Policy      string        `json:"policy,omitempty"`
 	PrivateDNS  bool          `json:"privateDns,omitempty"`
 	DNSSuffix   string        `json:"dnsSuffix"` // eight random characters of the endpoint's names
+	// Nodes are the network interfaces (eni-…) in API Gateway's VPC that the
+	// interfaces of an endpoint to an AWS service lead to, in the same order.
+	// The address of a node stands for its endpoint.
+	Nodes []string `json:"nodes,omitempty"`
+	// AWS is the name of the AWS service that the endpoint leads to, if it
+	// does ("execute-api").
+	AWS string `json:"aws,omitempty"`
 	// ManagedBy is the VPC link that made the endpoint, if one did.
 	ManagedBy string `json:"managedBy,omitempty"`
 }

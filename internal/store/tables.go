@@ -20,6 +20,7 @@ var (
 	TargetHealth       = NewTable[resource.TargetHealth]("target-health")
 	VPCLinksV1         = NewTable[resource.VPCLinkV1]("vpc-links-v1")
 	VPCLinksV2         = NewTable[resource.VPCLinkV2]("vpc-links-v2")
+	Authorities        = NewTable[resource.Authority]("authorities")
 
 	RestAPIs           = NewTable[resource.RestAPI]("rest-apis")
 	RestResources      = NewTable[resource.RestResource]("rest-resources")
@@ -31,4 +32,9 @@ var (
 	HTTPIntegrations   = NewTable[resource.HTTPIntegration]("http-integrations")
 	HTTPDeployments    = NewTable[resource.HTTPDeployment]("http-deployments")
 	HTTPStages         = NewTable[resource.HTTPStage]("http-stages")
+
+	CloudMapNamespaces = NewTable[resource.CloudMapNamespace]("cloud-map-namespaces")
+	CloudMapServices   = NewTable[resource.CloudMapService]("cloud-map-services")
+	CloudMapInstances  = NewTable[resource.CloudMapInstance]("cloud-map-instances")
+	CloudMapOperations = NewTable[resource.CloudMapOperation]("cloud-map-operations")
 )

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,29 @@ import (
 // It is a bare descriptor: as an os.File or net.Listener the runtime would
 // poll it, and wake the supervisor for every connection of the process.
 type socket int
+
+// listen opens the listening sockets of a process.
+func (s Spec) listen() ([]socket, error) {
+	sockets, err := listen(s.Listen)
+	if err != nil || len(s.Inside) == 0 {
+		return sockets, err
+	}
+	var inside []socket
+	ns, err := s.namespace()
+	if err == nil {
+		err = ns.Do(func() (err error) {
+			inside, err = listen(s.Inside)
+			return err
+		})
+		err = errors.Join(err, ns.Close())
+	}
+	sockets = append(sockets, inside...)
+	if err != nil {
+		closeAll(sockets)
+		return nil, err
+	}
+	return sockets, nil
+}
 
 // listen opens listening sockets in the calling namespace.
 func listen(addresses []string) ([]socket, error) {
@@ -30,7 +54,13 @@ func listen(addresses []string) ([]socket, error) {
 }
 
 func listenOn(address string) (socket, error) {
-	l, err := net.Listen("tcp", address)
+	// Of "tcp" and 0.0.0.0 Go makes a socket for IPv6 too, at another address
+	// than was asked for.
+	network := "tcp"
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		network = "tcp4"
+	}
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return -1, err
 	}
@@ -51,7 +81,7 @@ func listenOn(address string) (socket, error) {
 // sockets takes copies of the listening sockets that a process was handed.
 func (p *process) sockets(s Spec) ([]socket, error) {
 	var sockets []socket
-	for i, want := range s.Listen {
+	for i, want := range slices.Concat(s.Listen, s.Inside) {
 		fd, err := unix.PidfdGetfd(p.pidfd, firstSocket+i, 0)
 		if err != nil {
 			closeAll(sockets)

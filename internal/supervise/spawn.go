@@ -29,6 +29,9 @@ type Spec struct {
 	// Listen are TCP addresses (IP:port; port 0 chooses one), listened on in
 	// the supervisor's namespace and handed over as files 3, 4 …
 	Listen []string
+	// Inside are like Listen, but in the process's own namespace; their files
+	// come after those of Listen.
+	Inside []string
 }
 
 const firstSocket = 3

@@ -59,7 +59,7 @@ func (s *Supervisor) Start(spec Spec) ([]netip.AddrPort, error) {
 	t := &task{spec: spec}
 	p, err := s.adopt(t)
 	if err == nil && p == nil {
-		t.sockets, err = listen(spec.Listen)
+		t.sockets, err = spec.listen()
 	}
 	var addresses []netip.AddrPort
 	for _, l := range t.sockets {

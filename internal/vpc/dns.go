@@ -1,6 +1,10 @@
 package vpc
 
-import "github.com/isthmus-net/isthmus/internal/resource"
+import (
+	"strings"
+
+	"github.com/isthmus-net/isthmus/internal/resource"
+)
 
 // DNSEntry is a name of an endpoint and the hosted zone that it is in.
 type DNSEntry struct {
@@ -8,18 +12,36 @@ type DNSEntry struct {
 	HostedZone string
 }
 
-// EndpointDNS returns the names of an endpoint: the regional one, and one for
-// each of the zones in which it has an ENI.
+// EndpointDNS returns the names of an endpoint: the regional one, one for each
+// of the zones in which it has an ENI, and the private ones.
 func EndpointDNS(e *resource.VPCEndpoint, zones []string) []DNSEntry {
 	hosted := endpointHostedZones[e.Region]
+	service := e.Service
+	if e.AWS != "" {
+		service = e.AWS
+	}
 	name := func(label string) DNSEntry {
-		return DNSEntry{Name: label + "." + ServiceDNS(e.Service, e.Region), HostedZone: hosted}
+		return DNSEntry{Name: label + "." + ServiceDNS(service, e.Region), HostedZone: hosted}
 	}
 	entries := []DNSEntry{name(e.ID + "-" + e.DNSSuffix)}
 	for _, z := range zones {
 		entries = append(entries, name(e.ID+"-"+e.DNSSuffix+"-"+z))
 	}
+	if e.PrivateDNS {
+		// AWS associates a private hosted zone with the VPC for each endpoint.
+		zone := "Z" + strings.ToUpper(strings.TrimPrefix(StableID("zone", e.ID), "zone-"))
+		for _, n := range privateNames(e.AWS, e.Region) {
+			entries = append(entries, DNSEntry{Name: n, HostedZone: zone})
+		}
+	}
 	return entries
+}
+
+// privateNames are the names of an AWS service that an endpoint with private
+// DNS answers to inside its VPC.
+func privateNames(service, region string) []string {
+	name := service + "." + region + ".amazonaws.com"
+	return []string{name, "*." + name}
 }
 
 // ServiceDNS is the base of the names of a service's endpoints.

@@ -37,8 +37,9 @@ func CreateEndpoint(tx *store.Tx, spec EndpointSpec) (*resource.VPCEndpoint, err
 		return nil, err
 	}
 	if spec.PrivateDNS {
-		return nil, wire.Errorf(400, "InvalidParameter",
-			"Private DNS can't be enabled because the service %s does not provide a private DNS name.", spec.ServiceName)
+		if err := CheckPrivateDNS(tx, v, service.Name(), service.AWS, ""); err != nil {
+			return nil, err
+		}
 	}
 	if len(spec.Groups) == 0 {
 		spec.Groups = []string{v.DefaultGroup}
@@ -56,6 +57,8 @@ func CreateEndpoint(tx *store.Tx, spec EndpointSpec) (*resource.VPCEndpoint, err
 		State:       resource.EndpointPending,
 		Groups:      groups,
 		Policy:      spec.Policy,
+		PrivateDNS:  spec.PrivateDNS,
+		AWS:         service.AWS,
 		DNSSuffix:   newDNSSuffix(),
 		ManagedBy:   spec.ManagedBy,
 	}
@@ -73,6 +76,9 @@ func CreateEndpoint(tx *store.Tx, spec EndpointSpec) (*resource.VPCEndpoint, err
 // connect to it, or AWS's error that there is none.
 func FindService(r store.Reader, account, region, name string) (*resource.EndpointService, error) {
 	id, ok := strings.CutPrefix(name, "com.amazonaws.vpce."+region+".")
+	if name == "com.amazonaws."+region+"."+ExecuteAPI {
+		id, ok = executeAPIService(region), true
+	}
 	if ok {
 		s, ok := store.EndpointServices.Get(r, id)
 		if ok && s.Region == region && Allowed(s, account) {
@@ -126,6 +132,13 @@ func AddEndpointSubnets(tx *store.Tx, e *resource.VPCEndpoint, subnets []string)
 		if err != nil {
 			return err
 		}
+		if service.AWS != "" {
+			node, err := createNode(tx, e, s.Zone)
+			if err != nil {
+				return err
+			}
+			e.Nodes = append(e.Nodes, node.ID)
+		}
 		used[s.Zone] = id
 		e.Subnets = append(e.Subnets, id)
 		e.Interfaces = append(e.Interfaces, n.ID)
@@ -142,6 +155,10 @@ func RemoveEndpointSubnets(tx *store.Tx, e *resource.VPCEndpoint, subnets []stri
 			return wire.Errorf(400, "InvalidParameter", "The subnet '%s' is not associated with the VPC endpoint '%s'", id, e.ID)
 		}
 		DeleteInterface(tx, e.Interfaces[i])
+		if e.Nodes != nil {
+			DeleteInterface(tx, e.Nodes[i])
+			e.Nodes = slices.Delete(e.Nodes, i, i+1)
+		}
 		e.Subnets = slices.Delete(e.Subnets, i, i+1)
 		e.Interfaces = slices.Delete(e.Interfaces, i, i+1)
 	}
@@ -154,7 +171,7 @@ func DeleteEndpoint(tx *store.Tx, id string) {
 	if !ok {
 		return
 	}
-	for _, n := range e.Interfaces {
+	for _, n := range slices.Concat(e.Interfaces, e.Nodes) {
 		DeleteInterface(tx, n)
 	}
 	store.VPCEndpoints.Delete(tx, id)

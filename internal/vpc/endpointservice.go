@@ -132,9 +132,14 @@ func live(s resource.EndpointState) bool {
 }
 
 // ServiceZones returns the names of the zones in which a service can be
-// reached, sorted: those of its load balancers.
+// reached, sorted: those of its load balancers, all for an AWS service.
 func ServiceZones(r store.Reader, s *resource.EndpointService) []string {
 	var zones []string
+	if s.AWS != "" {
+		for _, z := range Zones(s.Region) {
+			zones = append(zones, z.Name)
+		}
+	}
 	for _, arn := range s.LoadBalancers {
 		lb, ok := store.LoadBalancers.Get(r, arn)
 		if !ok {

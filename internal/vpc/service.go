@@ -95,10 +95,10 @@ func ServiceVPC(r store.Reader, region string) (Service, bool) {
 
 // EnsureServiceVPC makes API Gateway's network in a region, unless it exists:
 // the VPC, a subnet in each zone, and the ENIs of the gateway and of the health
-// checker, in the default security group.
+// checker, in the default security group, and what private APIs need.
 func EnsureServiceVPC(tx *store.Tx, region string) error {
 	if _, ok := ServiceVPC(tx, region); ok {
-		return nil
+		return ensureExecuteAPI(tx, region)
 	}
 	account := ServiceAccount(region)
 	v, err := CreateVPC(tx, VPCSpec{
@@ -132,7 +132,7 @@ func EnsureServiceVPC(tx *store.Tx, region string) error {
 			return fmt.Errorf("make %s interface in %s: %w", part, region, err)
 		}
 	}
-	return nil
+	return ensureExecuteAPI(tx, region)
 }
 
 // serviceSubnet is the i-th quarter of ServiceRange: 16,379 addresses for ENIs.

@@ -12,6 +12,7 @@ import (
 
 func TestGuard(t *testing.T) {
 	g := newGuard([]string{"isthmus.example", "*.lab.example"})
+	g.prefixes = []string{"data-"}
 	tests := []struct {
 		host, origin string
 		ok           bool
@@ -29,6 +30,13 @@ func TestGuard(t *testing.T) {
 		{"s3.localhost.localstack.cloud", "", true},
 		{"isthmus.example", "", true},
 		{"a.lab.example:1", "", true},
+		{"data-localhost:4566", "", true},
+		{"Data-127.0.0.1:4566", "", true},
+		{"data-isthmus.example", "", true},
+		{"data-evil.example", "", false},
+		{"data-", "", false},
+		{"data-data-localhost", "", false},
+		{"localhost:4566", "http://data-localhost:4566", false},
 		{"", "", false},
 		{"lab.example", "", false},
 		{".localhost", "", false},

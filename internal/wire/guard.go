@@ -14,8 +14,9 @@ import (
 // the page's own host name. A presigned query can be an image's address or a
 // link; then there is no Origin, but browsers say that it crosses sites.
 type guard struct {
-	hosts   []string // names, or "*.name" for all below name
-	origins []string
+	hosts    []string // names, or "*.name" for all below name
+	origins  []string
+	prefixes []string // that clients write before the host of some operations
 }
 
 // Host names that no stranger can point at this machine.
@@ -32,7 +33,7 @@ func newGuard(allowed []string) guard {
 
 // check refuses a request with a foreign Host, or by a foreign page.
 func (g guard) check(r *http.Request) *Error {
-	if !allowed(r.Host, g.hosts) {
+	if !g.allowsHost(r.Host) {
 		return Errorf(http.StatusForbidden, "AccessDenied",
 			"The Host header %q names neither this machine nor AWS; allow it in the server's configuration.", r.Host)
 	}
@@ -53,6 +54,21 @@ func (g guard) check(r *http.Request) *Error {
 		}
 	}
 	return nil
+}
+
+// allowsHost tells whether a Host header is good. Clients add an operation's
+// prefix to whatever host they were given, also to a bare "localhost" or to an
+// address.
+func (g guard) allowsHost(host string) bool {
+	if allowed(host, g.hosts) {
+		return true
+	}
+	for _, prefix := range g.prefixes {
+		if rest, ok := strings.CutPrefix(strings.ToLower(host), prefix); ok && allowed(rest, g.hosts) {
+			return true
+		}
+	}
+	return false
 }
 
 // allowed tells whether a host, with or without port, is a loopback address or

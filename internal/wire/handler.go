@@ -89,6 +89,11 @@ func (h *handler) add(s Service) error {
 	if e.protocol != p {
 		return fmt.Errorf("serve API %s: another API with its signing name has another protocol", s.API.Name)
 	}
+	for _, op := range a.operations {
+		if op.hostPrefix != "" && !slices.Contains(h.guard.prefixes, op.hostPrefix) {
+			h.guard.prefixes = append(h.guard.prefixes, op.hostPrefix)
+		}
+	}
 	e.apis = append(e.apis, a)
 	h.servers[a] = s.Server
 	return nil

@@ -32,6 +32,8 @@ type operation struct {
 	// wrapper is the element around the result in awsQuery.
 	wrapper string
 	noOut   bool // the model has no output at all
+	// hostPrefix is what clients write before the host's name.
+	hostPrefix string
 }
 
 type kind uint8
@@ -154,6 +156,9 @@ type compiler struct {
 func (c *compiler) operation(o *operation, op *model.Operation, method Method) (err error) {
 	o.method = &method
 	o.noOut = op.Output == nil
+	if op.Endpoint != nil {
+		o.hostPrefix = op.Endpoint.HostPrefix
+	}
 	if o.in, err = c.root(op.Input, method.in); err != nil {
 		return err
 	}

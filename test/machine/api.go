@@ -134,19 +134,28 @@ func (s *Site) HTTP(ctx context.Context, link string) (id, integration string, e
 	if err != nil {
 		return "", "", err
 	}
-	i, err := c.CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{
-		ApiId: api.ApiId, IntegrationType: httptypes.IntegrationTypeHttpProxy, IntegrationMethod: aws.String("ANY"),
-		ConnectionType: httptypes.ConnectionTypeVpcLink, ConnectionId: &link, IntegrationUri: &s.Listener,
-		PayloadFormatVersion: aws.String("1.0"),
-	})
+	integration, err = s.Route(ctx, *api.ApiId, "$default", link, s.Listener)
 	if err != nil {
 		return "", "", err
 	}
-	if _, err := c.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{
-		ApiId: api.ApiId, RouteKey: aws.String("$default"), Target: aws.String("integrations/" + *i.IntegrationId),
-	}); err != nil {
-		return "", "", err
-	}
 	_, err = c.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: api.ApiId, StageName: aws.String("$default"), AutoDeploy: aws.Bool(true)})
-	return *api.ApiId, *i.IntegrationId, err
+	return *api.ApiId, integration, err
+}
+
+// Route leads a route of an HTTP API through a link to a listener or a Cloud
+// Map service.
+func (s *Site) Route(ctx context.Context, api, key, link, target string) (integration string, err error) {
+	c := s.AWS.HTTP
+	i, err := c.CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{
+		ApiId: &api, IntegrationType: httptypes.IntegrationTypeHttpProxy, IntegrationMethod: aws.String("ANY"),
+		ConnectionType: httptypes.ConnectionTypeVpcLink, ConnectionId: &link, IntegrationUri: &target,
+		PayloadFormatVersion: aws.String("1.0"),
+	})
+	if err != nil {
+		return "", err
+	}
+	_, err = c.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{
+		ApiId: &api, RouteKey: &key, Target: aws.String("integrations/" + *i.IntegrationId),
+	})
+	return *i.IntegrationId, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/servicediscovery"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
@@ -20,6 +21,7 @@ type AWS struct {
 	ELB     *elbv2.Client
 	REST    *apigateway.Client
 	HTTP    *apigatewayv2.Client
+	Map     *servicediscovery.Client
 	STS     *sts.Client
 }
 
@@ -39,6 +41,7 @@ func (m *Machine) AWS(account string) AWS {
 		ELB:     elbv2.NewFromConfig(c),
 		REST:    apigateway.NewFromConfig(c),
 		HTTP:    apigatewayv2.NewFromConfig(c),
+		Map:     servicediscovery.NewFromConfig(c),
 		STS:     sts.NewFromConfig(c),
 	}
 }

@@ -182,6 +182,15 @@ func (m *Machine) Client() *http.Client {
 	}}
 }
 
+// Log is all that the instance has logged.
+func (m *Machine) Log() string {
+	b, err := os.ReadFile(m.LogPath())
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
 // LogTail is the end of the log, without the requests that went well.
 func (m *Machine) LogTail(lines int) string {
 	b, err := os.ReadFile(m.LogPath())

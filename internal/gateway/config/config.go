@@ -1,5 +1,7 @@
 package config
 
+import "net/netip"
+
 // Config is everything that the gateway of one region serves.
 type Config struct {
 	Region string `json:"region"`
@@ -7,6 +9,28 @@ type Config struct {
 	// Upstreams are the ways through VPC links, by Upstream.Key. Integrations
 	// that use the same link, load balancer and port share one.
 	Upstreams map[string]Upstream `json:"upstreams,omitempty"`
+	// Endpoints are the interface endpoints through which private APIs are
+	// called, by the address that stands for each in API Gateway's VPC.
+	Endpoints map[netip.Addr]Endpoint `json:"endpoints,omitempty"`
+	// Certificate and Key (PEM) are for TLS with callers of private APIs; the
+	// chain ends before the authority's own certificate.
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+}
+
+// Where the gateway listens in API Gateway's VPC for what comes through
+// endpoints, at whose own ports 80 and 443 callers connect.
+const (
+	PrivateHTTPPort  = 8081
+	PrivateHTTPSPort = 8443
+)
+
+// Endpoint is an interface endpoint to execute-api.
+type Endpoint struct {
+	ID      string `json:"id"` // vpce-…
+	VPC     string `json:"vpc"`
+	Account string `json:"account"`
+	Policy  string `json:"policy,omitempty"` // JSON; empty allows everything
 }
 
 // Kind tells REST APIs from HTTP APIs, whose request chains differ.
@@ -25,6 +49,9 @@ type API struct {
 	Kind         Kind   `json:"kind"`
 	Name         string `json:"name"`
 	EndpointType string `json:"endpointType"` // "EDGE", "REGIONAL", "PRIVATE"
+	// VPCEndpoints of a PRIVATE API are those (vpce-…) whose ids may follow
+	// the API's in its host name.
+	VPCEndpoints []string `json:"vpcEndpoints,omitempty"`
 	// DisableExecuteAPIEndpoint refuses requests to the API's own host name.
 	DisableExecuteAPIEndpoint bool    `json:"disableExecuteApiEndpoint,omitempty"`
 	Stages                    []Stage `json:"stages,omitempty"` // sorted by Name

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// Upstream is the way through a VPC link to one port of one load balancer.
+// Upstream is the way through a VPC link to one port of one load balancer, or
+// to the instances of a Cloud Map service.
 type Upstream struct {
 	Key     string `json:"key"`
 	Link    string `json:"link"`    // the VPC link's id
@@ -13,6 +14,9 @@ type Upstream struct {
 	// Cause, if set, says why the way can't be used now: the link is not
 	// AVAILABLE, or the load balancer is gone. No address is given then.
 	Cause string `json:"cause,omitempty"`
+	// Layer is what Cause is of, such as "no-healthy-target"; empty for the
+	// link itself.
+	Layer string `json:"layer,omitempty"`
 	// LoadBalancer is the ARN of the load balancer that is reached, for logs.
 	LoadBalancer string `json:"loadBalancer,omitempty"`
 	// Sources are the addresses to bind to, in API Gateway's VPC: a version 2
@@ -21,8 +25,9 @@ type Upstream struct {
 	Sources []Source `json:"sources,omitempty"`
 	// Destinations are the addresses to dial. Version 1: the interface
 	// endpoint's, in API Gateway's VPC. Version 2: the load balancer's nodes,
-	// in the customer's VPC. A zone without a healthy target is left out, as
-	// AWS leaves it out of the balancer's DNS name, unless all are.
+	// or a service's healthy instances, in the customer's VPC. A balancer's
+	// zone without a healthy target is left out, as AWS leaves it out of the
+	// balancer's DNS name, unless all are.
 	Destinations []Destination `json:"destinations,omitempty"`
 	// Fingerprint changes with everything that may forbid what was allowed. A
 	// connection that was opened under another one is not used for a further

@@ -115,6 +115,7 @@ var contextNames = map[string]bool{
 	"accountId": true, "apiId": true, "awsEndpointRequestId": true,
 	"domainName": true, "domainPrefix": true, "extendedRequestId": true,
 	"httpMethod": true, "identity.sourceIp": true, "identity.userAgent": true,
+	"identity.vpcId": true, "identity.vpceId": true,
 	"path": true, "protocol": true, "requestId": true, "requestTime": true,
 	"requestTimeEpoch": true, "resourceId": true, "resourcePath": true,
 	"routeKey": true, "stage": true,

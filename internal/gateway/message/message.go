@@ -28,6 +28,8 @@ type Request struct {
 	Client netip.AddrPort // the peer of the connection
 	Server netip.AddrPort // the address the client connected to
 	Secure bool           // whether the connection is TLS
+	// Connection is what the server's options remember of the connection.
+	Connection any
 }
 
 // Faults of the client while its request's body is read.

@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -25,7 +26,10 @@ type Options struct {
 	StallTimeout   time.Duration // for the next piece of a body, either way; default 30 s
 	MinRate        int64         // of a request's body in bytes a second, over all; default 1024
 	MaxConnections int           // accepted at a time; default 10,000
-	Log            *slog.Logger
+	// Connect, if set, makes what each request of a connection finds as its
+	// Connection. It is called when the connection was accepted.
+	Connect func(client, server netip.AddrPort) any
+	Log     *slog.Logger
 }
 
 func (o *Options) setDefaults() {
@@ -72,12 +76,34 @@ func New(h message.Handler, o Options) *Server {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
+	if o.Connect != nil {
+		s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, o.Connect(addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())))
+		}
+	}
 	return s
 }
 
+// connectionKey is the key of what Connect returned in a request's context.
+type connectionKey struct{}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	at, _ := netip.ParseAddrPort(a.String())
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
+
 // Serve accepts connections until Shutdown, and then returns nil.
-func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(newLimited(l, s.options.MaxConnections, s.options.Log))
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, nil) }
+
+// ServeTLS is Serve over TLS. HTTP/2 is not offered.
+func (s *Server) ServeTLS(l net.Listener, c *tls.Config) error { return s.serve(l, c) }
+
+func (s *Server) serve(l net.Listener, c *tls.Config) error {
+	l = newLimited(l, s.options.MaxConnections, s.options.Log)
+	if c != nil {
+		l = tls.NewListener(l, c)
+	}
+	err := s.http.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -160,6 +186,7 @@ func convert(r *http.Request) *message.Request {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		m.Server, _ = netip.ParseAddrPort(local.String())
 	}
+	m.Connection = r.Context().Value(connectionKey{})
 	return m
 }
 

@@ -63,6 +63,14 @@ func (a *attempt) explained() (layer, cause string) {
 	return a.last.Verdict, a.last.Cause
 }
 
+// known is what the network said last. One request may have two dials: the
+// transport sends it again when a kept connection turns out to be closed.
+func (a *attempt) known() Explanation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}
+
 func (a *attempt) connecting() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -196,7 +204,7 @@ func (d *Dialing) try(ctx context.Context, way path, budget time.Duration, a *at
 func (d *Dialing) refused(way path, err error, a *attempt) *Error {
 	text := dialCause(err)
 	silent := text == "no answer"
-	e := a.last
+	e := a.known()
 	if e.Cause == "" && a.request.Err() == nil {
 		e = d.explanations.get(a.request, way)
 		a.set(way.destination.String(), e)

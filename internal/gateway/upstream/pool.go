@@ -4,6 +4,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"io"
@@ -27,7 +28,8 @@ type Pool struct {
 	upstream  config.Upstream
 	skip      bool
 	transport *http.Transport
-	turn      atomic.Uint64
+	requests  atomic.Uint64
+	dials     atomic.Uint64
 	retired   atomic.Bool
 }
 
@@ -58,10 +60,23 @@ func NewPool(u config.Upstream, skip bool, o Options) *Pool {
 	o.setDefaults()
 	p := &Pool{upstream: u, skip: skip}
 	p.transport = newTransport(o, skip)
-	p.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return o.dial(ctx, paths(&p.upstream, p.turn.Add(1)))
+	p.transport.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		return o.dial(ctx, paths(&p.upstream, laneOf(address)+p.dials.Add(1)*uint64(len(u.Destinations))))
 	}
 	return p
+}
+
+// lane is the destination whose turn it is. The transport knows it as a port,
+// since it keeps connections to different ports apart: so requests spread over
+// the destinations, not only connections.
+func (p *Pool) lane() string {
+	n := uint64(max(1, len(p.upstream.Destinations)))
+	return strconv.FormatUint(1+p.requests.Add(1)%n, 10)
+}
+
+func laneOf(address string) uint64 {
+	n, _ := strconv.ParseUint(address[strings.LastIndexByte(address, ':')+1:], 10, 64)
+	return n - 1
 }
 
 // NewInternetPool makes a pool for backends that are reached by name.
@@ -130,11 +145,11 @@ type Request struct {
 // error is an *Error. The caller closes the response's body.
 func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 	if p.upstream.Cause != "" {
-		return nil, &Error{Unavailable, "vpc-link", p.upstream.Cause}
+		return nil, &Error{Unavailable, cmp.Or(p.upstream.Layer, "vpc-link"), p.upstream.Cause}
 	}
 	outer := ctx
 	ctx, a := withAttempt(ctx)
-	request, err := r.convert(ctx)
+	request, err := r.convert(ctx, p.lane())
 	if err != nil {
 		return nil, &Error{Unavailable, "configuration", err.Error()}
 	}
@@ -176,8 +191,8 @@ func (b *body) Close() error {
 
 // convert makes the transport's form of the request, in which nothing is
 // added to the header but the framing of the body.
-func (r *Request) convert(ctx context.Context) (*http.Request, error) {
-	u := &url.URL{Scheme: "http", Host: "link", RawQuery: r.Query}
+func (r *Request) convert(ctx context.Context, lane string) (*http.Request, error) {
+	u := &url.URL{Scheme: "http", Host: "link:" + lane, RawQuery: r.Query}
 	if r.Address != "" {
 		u.Host = r.Address
 	}
@@ -186,7 +201,7 @@ func (r *Request) convert(ctx context.Context) (*http.Request, error) {
 		// The transport takes the server's name from the address, and keeps
 		// connections with different names apart.
 		if r.Address == "" {
-			u.Host = net.JoinHostPort(strings.Trim(r.ServerName, "[]"), "443")
+			u.Host = net.JoinHostPort(strings.Trim(r.ServerName, "[]"), lane)
 		}
 	}
 	if strings.HasPrefix(r.Path, "//") {

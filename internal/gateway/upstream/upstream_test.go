@@ -272,6 +272,44 @@ func TestSourceAddress(t *testing.T) {
 	}
 }
 
+// Requests one after another go to all destinations in turn, each on its own
+// kept connection.
+func TestRequestsSpread(t *testing.T) {
+	var mu sync.Mutex
+	connections, requests := map[int]int{}, map[int]int{}
+	var all []netip.AddrPort
+	for i := range 3 {
+		all = append(all, backend(t, func(c net.Conn) {
+			mu.Lock()
+			connections[i]++
+			mu.Unlock()
+			r := bufio.NewReader(c)
+			for {
+				if _, err := http.ReadRequest(r); err != nil {
+					return
+				}
+				mu.Lock()
+				requests[i]++
+				mu.Unlock()
+				io.WriteString(c, ok)
+			}
+		}))
+	}
+	p := NewPool(link(all...), false, Options{})
+	for range 30 {
+		if body, err := do(t, p, get()); err != nil || body != "ok" {
+			t.Fatalf("%q, %v", body, err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i := range 3 {
+		if connections[i] != 1 || requests[i] != 10 {
+			t.Errorf("backend %d: %d requests on %d connections, want 10 on 1", i, requests[i], connections[i])
+		}
+	}
+}
+
 func TestPathsKeepToTheZone(t *testing.T) {
 	a := func(s string) netip.Addr { return netip.MustParseAddr(s) }
 	u := config.Upstream{
@@ -436,6 +474,10 @@ func TestUnavailableLink(t *testing.T) {
 	u := link()
 	u.Cause = "VPC link abc123 is PENDING"
 	if _, err := do(t, NewPool(u, false, Options{}), get()); err == nil || err.Kind != Unavailable || err.Error() != "vpc-link: VPC link abc123 is PENDING" {
+		t.Errorf("error %v", err)
+	}
+	u.Layer, u.Cause = "no-healthy-target", "nobody is well"
+	if _, err := do(t, NewPool(u, false, Options{}), get()); err == nil || err.Kind != Unavailable || err.Error() != "no-healthy-target: nobody is well" {
 		t.Errorf("error %v", err)
 	}
 }

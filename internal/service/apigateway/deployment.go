@@ -32,6 +32,9 @@ func (s *Service) CreateDeployment(ctx context.Context, in *api.CreateDeployment
 		if err != nil {
 			return err
 		}
+		if a.EndpointType == "PRIVATE" && a.Policy == "" {
+			return badRequest("Private REST API doesn't have a resource policy attached to it")
+		}
 		d = &resource.RestDeployment{
 			Meta: newMeta(ctx, nil), API: a.ID, Description: wire.Val(in.Description),
 			Policy: a.Policy, BinaryMediaTypes: a.BinaryMediaTypes,

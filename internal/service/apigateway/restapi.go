@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/isthmus-net/isthmus/internal/policy"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/wire"
@@ -218,6 +219,9 @@ func setEndpointType(a *resource.RestAPI) func(string) error {
 		if a.IPAddressType == defaultIPAddressType(a.EndpointType) {
 			a.IPAddressType = defaultIPAddressType(v)
 		}
+		if a.EndpointType == "PRIVATE" && v == "EDGE" {
+			return badRequest("A private API can't be changed to an edge-optimized one.")
+		}
 		if v != "PRIVATE" {
 			a.VPCEndpoints = nil
 		}
@@ -241,17 +245,25 @@ func setCompression(a *resource.RestAPI, v string) error {
 
 // normalizePolicy checks a resource policy and completes the short form of its
 // resources, "execute-api:/stage/METHOD/path", to this API's ARN.
-func normalizePolicy(policy string, m *resource.Meta, id string) (string, error) {
-	if policy == "" {
+func normalizePolicy(document string, m *resource.Meta, id string) (string, error) {
+	if document == "" {
 		return "", nil
 	}
+	invalid := badRequest("Invalid policy document. Please check the policy syntax and ensure that Principals are valid.")
 	var buf bytes.Buffer
-	if err := json.Compact(&buf, []byte(policy)); err != nil || buf.Bytes()[0] != '{' {
-		return "", badRequest("Invalid policy document. Please check the policy syntax and ensure that Principals are valid.")
+	if err := json.Compact(&buf, []byte(document)); err != nil {
+		return "", invalid
 	}
 	arn := "arn:aws:execute-api:" + m.Region + ":" + m.Account + ":" + id + "/"
-	return strings.ReplaceAll(buf.String(), `"execute-api:/`, `"`+arn), nil
+	complete := strings.ReplaceAll(buf.String(), `"execute-api:/`, `"`+arn)
+	if _, err := policy.Parse([]byte(complete), policy.Options{MaxSize: maxPolicy}); err != nil {
+		return "", invalid
+	}
+	return complete, nil
 }
+
+// maxPolicy is AWS's limit of a resource policy, in bytes.
+const maxPolicy = 8192
 
 // escapePolicy is how API Gateway shows a policy: escaped as the inside of a
 // JSON string. Clients undo that.

@@ -26,11 +26,12 @@ func TestRestAPI(t *testing.T) {
 		"replace", "/name", "market", "replace", "/description", "d", "add", "/binaryMediaTypes/image~1png", "",
 		"replace", "/minimumCompressionSize", "10", "replace", "/endpointConfiguration/types/0", "PRIVATE",
 		"add", "/endpointConfiguration/vpcEndpointIds", "vpce-1", "replace", "/disableExecuteApiEndpoint", "true",
-		"replace", "/policy", `{ "Statement": {"Resource": ["execute-api:/*", "execute-api:/prod/GET/x"]} }`,
+		"replace", "/policy", `{ "Statement": {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
+			"Resource": ["execute-api:/*", "execute-api:/prod/GET/x"]} }`,
 	)}))
 	arn := `arn:aws:execute-api:us-east-1:` + e.account + `:` + *a.Id
 	policy, err := strconv.Unquote(`"` + strings.ReplaceAll(*got.Policy, `\/`, `/`) + `"`)
-	if err != nil || policy != `{"Statement":{"Resource":["`+arn+`/*","`+arn+`/prod/GET/x"]}}` {
+	if err != nil || policy != `{"Statement":{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":["`+arn+`/*","`+arn+`/prod/GET/x"]}}` {
 		t.Errorf("policy %q is %q, %v", *got.Policy, policy, err)
 	}
 	if *got.Name != "market" || *got.MinimumCompressionSize != 10 || !*got.DisableExecuteApiEndpoint ||

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -128,6 +129,13 @@ func TestIntegrations(t *testing.T) {
 		change(in)
 		return e.CreateIntegration(e.ctx, in)
 	}
+	own := &resource.CloudMapService{Meta: resource.Meta{Account: e.account, Region: "us-east-1"}, ID: "srv-" + e.account}
+	other := &resource.CloudMapService{Meta: resource.Meta{Account: "999999999999", Region: "us-east-1"}, ID: "srv-other" + e.account}
+	e.put(func(tx *store.Tx) {
+		store.CloudMapServices.Put(tx, own)
+		store.CloudMapServices.Put(tx, other)
+	})
+	cloudMap := own.ARN()
 	const badURI = "For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN or a valid Cloud Map service ARN."
 	for _, c := range []struct {
 		name    string
@@ -143,9 +151,17 @@ func TestIntegrations(t *testing.T) {
 		{"URL", func(in *api.CreateIntegrationInput) { in.IntegrationUri = wire.Ptr("http://a/") }, badURI},
 		{"no URI", func(in *api.CreateIntegrationInput) { in.IntegrationUri = nil }, badURI},
 		{"no such listener", func(in *api.CreateIntegrationInput) { in.IntegrationUri = &e.missedListener }, "Unable to retrieve listener port and load balancer DNS name from ELB listener"},
-		{"Cloud Map", func(in *api.CreateIntegrationInput) {
-			in.IntegrationUri = wire.Ptr("arn:aws:servicediscovery:us-east-1:123456789012:service/srv-1")
-		}, "Integrations with Cloud Map services are not supported"},
+		{"Cloud Map", func(in *api.CreateIntegrationInput) { in.IntegrationUri = &cloudMap }, ""},
+		{"Cloud Map, filtered", func(in *api.CreateIntegrationInput) { in.IntegrationUri = wire.Ptr(cloudMap + "?color=blue&az=a%20b") }, ""},
+		{"Cloud Map, attribute twice", func(in *api.CreateIntegrationInput) { in.IntegrationUri = wire.Ptr(cloudMap + "?color=blue&color=red") }, badURI},
+		{"Cloud Map, bad filter", func(in *api.CreateIntegrationInput) { in.IntegrationUri = wire.Ptr(cloudMap + "?color=%zz") }, badURI},
+		{"Cloud Map of another account", func(in *api.CreateIntegrationInput) {
+			in.IntegrationUri = wire.Ptr("arn:aws:servicediscovery:us-east-1:999999999999:service/srv-other" + e.account)
+		}, badURI},
+		{"no such Cloud Map service", func(in *api.CreateIntegrationInput) { in.IntegrationUri = wire.Ptr(cloudMap + "1") }, badURI},
+		{"Cloud Map namespace", func(in *api.CreateIntegrationInput) {
+			in.IntegrationUri = wire.Ptr(strings.Replace(cloudMap, ":service/srv-", ":namespace/ns-", 1))
+		}, badURI},
 		{"no such link", func(in *api.CreateIntegrationInput) { in.ConnectionId = wire.Ptr("abc123") }, "invalid vpclink id abc123 referenced in integration"},
 		{"no link", func(in *api.CreateIntegrationInput) { in.ConnectionId = nil }, "Connection id is required for connection type VPC_LINK"},
 		{"no method", func(in *api.CreateIntegrationInput) { in.IntegrationMethod = nil }, "Enumeration value for HttpMethod must be non-empty"},

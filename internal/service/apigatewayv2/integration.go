@@ -182,10 +182,9 @@ func checkIntegration(ctx context.Context, r store.Reader, i *resource.HTTPInteg
 	return nil
 }
 
-var (
-	listenerARN = regexp.MustCompile(`^arn:[^:]+:elasticloadbalancing:[^:]+:\d{12}:listener/(app|net)/.+`)
-	cloudMapARN = regexp.MustCompile(`^arn:[^:]+:servicediscovery:[^:]+:\d{12}:service/.+`)
-)
+var listenerARN = regexp.MustCompile(`^arn:[^:]+:elasticloadbalancing:[^:]+:\d{12}:listener/(app|net)/.+`)
+
+const badTarget = "For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN or a valid Cloud Map service ARN."
 
 // checkPrivate checks an integration through a VPC link.
 func checkPrivate(ctx context.Context, r store.Reader, i *resource.HTTPIntegration) error {
@@ -197,13 +196,17 @@ func checkPrivate(ctx context.Context, r store.Reader, i *resource.HTTPIntegrati
 			return badRequest("invalid vpclink id %s referenced in integration", i.ConnectionID)
 		}
 	}
-	switch {
-	case config.HasStageVariable(i.URI):
+	if config.HasStageVariable(i.URI) {
 		return nil
-	case cloudMapARN.MatchString(i.URI):
-		return badRequest("Integrations with Cloud Map services are not supported")
-	case !listenerARN.MatchString(i.URI):
-		return badRequest("For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN or a valid Cloud Map service ARN.")
+	}
+	if t, ok := resource.ParseCloudMapTarget(i.URI); ok {
+		if s, ok := store.CloudMapServices.Get(r, t.Service); !ok || !owned(ctx, s.Meta) || t.Account != s.Account || t.Region != s.Region {
+			return badRequest(badTarget)
+		}
+		return nil
+	}
+	if !listenerARN.MatchString(i.URI) {
+		return badRequest(badTarget)
 	}
 	if l, ok := store.Listeners.Get(r, i.URI); !ok || !owned(ctx, l.Meta) {
 		return badRequest("Unable to retrieve listener port and load balancer DNS name from ELB listener")

@@ -2,9 +2,9 @@ package ec2
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
+	"github.com/isthmus-net/isthmus/internal/policy"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
@@ -51,10 +51,14 @@ func (s *Service) CreateVpcEndpoint(ctx context.Context, in *ec2.CreateVpcEndpoi
 		if typ != ec2.VpcEndpointTypeInterface {
 			return otherType(tx, c, typ, wire.Val(in.ServiceName))
 		}
+		private := wire.Val(in.PrivateDnsEnabled)
+		if service, err := vpc.FindService(tx, c.account, c.region, wire.Val(in.ServiceName)); err == nil && in.PrivateDnsEnabled == nil {
+			private = service.AWS != "" // AWS's default, which is no use where there are no private names
+		}
 		e, err := vpc.CreateEndpoint(tx, vpc.EndpointSpec{
 			Account: c.account, Region: c.region, VPC: wire.Val(in.VpcId), ServiceName: wire.Val(in.ServiceName),
 			Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, Policy: wire.Val(in.PolicyDocument),
-			PrivateDNS: wire.Val(in.PrivateDnsEnabled), Tags: tags,
+			PrivateDNS: private, Tags: tags,
 		})
 		if err != nil {
 			return err
@@ -83,14 +87,15 @@ func otherType(r store.Reader, c caller, typ, service string) error {
 	return unsupported("VPC endpoints of type %s are not supported, only those of type Interface.", typ)
 }
 
-func checkPolicy(policy *string) error {
+func checkPolicy(document *string) error {
 	switch {
-	case policy == nil || *policy == "":
+	case document == nil || *document == "":
 		return nil
-	case len(*policy) > maxPolicy:
+	case len(*document) > maxPolicy:
 		return invalidValue("The policy is longer than %d characters.", maxPolicy)
-	case !json.Valid([]byte(*policy)):
-		return wire.Errorf(400, "InvalidPolicyDocument", "The policy is not well-formed JSON.")
+	}
+	if _, err := policy.Parse([]byte(*document), policy.Options{MaxSize: maxPolicy}); err != nil {
+		return wire.Errorf(400, "InvalidPolicyDocument", "The policy is not valid: %s", err)
 	}
 	return nil
 }
@@ -128,9 +133,8 @@ func (s *Service) ModifyVpcEndpoint(ctx context.Context, in *ec2.ModifyVpcEndpoi
 		if err != nil {
 			return err
 		}
-		if wire.Val(in.PrivateDnsEnabled) {
-			return wire.Errorf(400, "InvalidParameter",
-				"Private DNS can't be enabled because the service %s does not provide a private DNS name.", e.ServiceName)
+		if err := changePrivateDNS(tx, c, e, in.PrivateDnsEnabled); err != nil {
+			return err
 		}
 		if wire.Val(in.ResetPolicy) {
 			e.Policy = ""
@@ -152,6 +156,23 @@ func (s *Service) ModifyVpcEndpoint(ctx context.Context, in *ec2.ModifyVpcEndpoi
 		return nil
 	})
 	return &ec2.ModifyVpcEndpointOutput{Return: wire.Ptr(true)}, err
+}
+
+func changePrivateDNS(r store.Reader, c caller, e *resource.VPCEndpoint, enabled *bool) error {
+	if enabled == nil {
+		return nil
+	}
+	if *enabled {
+		v, err := vpc.FindVPC(r, c.account, c.region, e.VPC)
+		if err != nil {
+			return err
+		}
+		if err := vpc.CheckPrivateDNS(r, v, e.ServiceName, e.AWS, e.ID); err != nil {
+			return err
+		}
+	}
+	e.PrivateDNS = *enabled
+	return nil
 }
 
 // changeGroups changes the groups of an endpoint and of its interfaces.

@@ -189,6 +189,15 @@ func (s *Service) DescribeVpcEndpointServices(ctx context.Context, in *ec2.Descr
 			ManagesVpcEndpoints:        wire.Ptr(false),
 			SupportedIpAddressTypes:    []string{ec2.ServiceConnectivityTypeIpv4},
 		}
+		if e.AWS != "" {
+			d.Owner = wire.Ptr("amazon")
+			d.BaseEndpointDnsNames = []string{vpc.ServiceDNS(e.AWS, e.Region)}
+			d.VpcEndpointPolicySupported = wire.Ptr(true)
+			name := "*." + e.AWS + "." + e.Region + ".amazonaws.com"
+			d.PrivateDnsName = &name
+			d.PrivateDnsNames = []*ec2.PrivateDnsDetails{{PrivateDnsName: &name}}
+			d.PrivateDnsNameVerificationState = wire.Ptr(ec2.DnsNameStateVerified)
+		}
 		if c.owns(e.Metadata()) {
 			d.Tags = tagList(e.Tags)
 		}

@@ -156,18 +156,20 @@ func TestPrivateLink(t *testing.T) {
 
 	// Change the endpoint.
 	g := f.group(f.other, v, "web")
+	nothing := `{"Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`
 	modify := func(in ec2.ModifyVpcEndpointInput) error {
 		in.VpcEndpointId = &id
 		_, err := f.ModifyVpcEndpoint(f.other, &in)
 		return err
 	}
-	wantError(t, "add", modify(ec2.ModifyVpcEndpointInput{AddSubnetIds: []string{b}, AddSecurityGroupIds: []string{g}, RemoveSecurityGroupIds: []string{*e.Groups[0].GroupId}, PolicyDocument: wire.Ptr("{}")}), "", "")
+	wantError(t, "add", modify(ec2.ModifyVpcEndpointInput{AddSubnetIds: []string{b}, AddSecurityGroupIds: []string{g}, RemoveSecurityGroupIds: []string{*e.Groups[0].GroupId}, PolicyDocument: &nothing}), "", "")
+	wantError(t, "no policy", modify(ec2.ModifyVpcEndpointInput{PolicyDocument: wire.Ptr("{}")}), "InvalidPolicyDocument", "")
 	twin := f.subnet(f.other, v, "10.0.3.0/24", "a")
 	wantError(t, "twin", modify(ec2.ModifyVpcEndpointInput{AddSubnetIds: []string{twin}}), "DuplicateSubnetsInSameZone", "")
 	wantError(t, "swap", modify(ec2.ModifyVpcEndpointInput{AddSubnetIds: []string{twin}, RemoveSubnetIds: []string{a}}), "", "")
 	wantError(t, "no groups", modify(ec2.ModifyVpcEndpointInput{RemoveSecurityGroupIds: []string{g}}), "InvalidParameter", "")
 	now := must[*ec2.DescribeVpcEndpointsOutput](t)(f.DescribeVpcEndpoints(f.other, &ec2.DescribeVpcEndpointsInput{Filters: filters("tag:Name", "e", "vpc-endpoint-type", "Interface", "service-name", *c.ServiceName)})).VpcEndpoints[0]
-	if !slices.Equal(now.SubnetIds, []string{b, twin}) || len(now.NetworkInterfaceIds) != 2 || len(now.DnsEntries) != 3 || *now.PolicyDocument != "{}" {
+	if !slices.Equal(now.SubnetIds, []string{b, twin}) || len(now.NetworkInterfaceIds) != 2 || len(now.DnsEntries) != 3 || *now.PolicyDocument != nothing {
 		t.Errorf("after the changes: %s", shape(now))
 	}
 	enis := must[*ec2.DescribeNetworkInterfacesOutput](t)(f.DescribeNetworkInterfaces(f.other, &ec2.DescribeNetworkInterfacesInput{Filters: filters("group-id", g)}))

@@ -234,7 +234,9 @@ func TestDeleteLoadBalancer(t *testing.T) {
 	wantError(t, err, "ResourceInUse", "Load balancer '"+*lb.LoadBalancerArn+"' cannot be deleted because it is currently associated with another service")
 	f.update(func(tx *store.Tx) error {
 		for s := range store.EndpointServices.Scan(f.db.View()) {
-			return vpc.DeleteEndpointService(tx, s.ID)
+			if len(s.LoadBalancers) > 0 {
+				return vpc.DeleteEndpointService(tx, s.ID)
+			}
 		}
 		return nil
 	})
@@ -303,7 +305,9 @@ func TestSetSubnets(t *testing.T) {
 	wantError(t, err, "InvalidConfigurationRequest", "endpoint service")
 	f.update(func(tx *store.Tx) error {
 		for s := range store.EndpointServices.Scan(f.db.View()) {
-			return vpc.DeleteEndpointService(tx, s.ID)
+			if len(s.LoadBalancers) > 0 {
+				return vpc.DeleteEndpointService(tx, s.ID)
+			}
 		}
 		return nil
 	})

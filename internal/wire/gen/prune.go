@@ -68,7 +68,7 @@ func (s service) prune(m *model.Model) error {
 			op.HTTP = nil
 		}
 		if !slices.Contains(s.Operations, name) {
-			op.Input, op.Output = nil, nil
+			op.Input, op.Output, op.Endpoint = nil, nil, nil
 		}
 	}
 	for name, shape := range m.Shapes {

@@ -34,10 +34,16 @@ type Metadata struct {
 
 // An Operation without input and output is one without members.
 type Operation struct {
-	Name   string `json:"name,omitempty"`
-	HTTP   *HTTP  `json:"http,omitempty"`
-	Input  *Ref   `json:"input,omitempty"`
-	Output *Ref   `json:"output,omitempty"`
+	Name     string    `json:"name,omitempty"`
+	HTTP     *HTTP     `json:"http,omitempty"`
+	Input    *Ref      `json:"input,omitempty"`
+	Output   *Ref      `json:"output,omitempty"`
+	Endpoint *Endpoint `json:"endpoint,omitempty"`
+}
+
+// Endpoint is where an operation differs from its service's host.
+type Endpoint struct {
+	HostPrefix string `json:"hostPrefix,omitempty"` // clients write it before the host's name
 }
 
 // HTTP is the method, path template and success status of an operation.
