@@ -9,6 +9,7 @@ demo: dependencies build
 	demo/run
 
 test: dependencies build
+	@test $$(id -u) = 0 || { echo 'the tests make namespaces: run them as root' >&2; exit 1; }
 	$(GO) test -race -timeout 15m ./...
 
 build:

@@ -153,7 +153,7 @@ func (f *fakes) services() []wire.Service {
 func TestCLI(t *testing.T) {
 	path, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("the aws CLI is not installed")
+		t.Fatal("the aws CLI is not installed; scripts/install-dependencies run installs it")
 	}
 	var f fakes
 	srv := httptest.NewServer(wire.NewHandler(wire.Options{Log: discard}, f.services()...))

@@ -29,7 +29,7 @@ type cli struct {
 func newCLI(t *testing.T, account string) cli {
 	path, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("the aws CLI is not installed")
+		t.Fatal("the aws CLI is not installed; scripts/install-dependencies run installs it")
 	}
 	server := httptest.NewServer(wire.NewHandler(wire.Options{Log: slog.New(slog.DiscardHandler)},
 		wire.Service{API: apigateway.API, Server: v1.New(db)}, wire.Service{API: api.API, Server: New(db)}))

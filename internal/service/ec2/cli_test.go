@@ -26,7 +26,7 @@ type cli struct {
 func newCLI(t *testing.T, f fixture) cli {
 	t.Helper()
 	if _, err := exec.LookPath("aws"); err != nil {
-		t.Skip("the aws CLI is not installed")
+		t.Fatal("the aws CLI is not installed; scripts/install-dependencies run installs it")
 	}
 	server := httptest.NewServer(wire.NewHandler(wire.Options{},
 		wire.Service{API: ec2.API, Server: f.Service}, wire.Service{API: wirests.API, Server: sts.Service{}}))

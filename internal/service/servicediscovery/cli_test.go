@@ -17,7 +17,7 @@ import (
 func TestCLI(t *testing.T) {
 	program, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("the aws CLI is not installed")
+		t.Fatal("the aws CLI is not installed; scripts/install-dependencies run installs it")
 	}
 	f := newFixture(t)
 	server := httptest.NewServer(wire.NewHandler(wire.Options{Log: slog.New(slog.DiscardHandler)}, wire.Service{API: api.API, Server: f.Service}))
