@@ -29,9 +29,9 @@ static __always_inline __u64 hash_flow(const struct flow_key *key, __u32 seq)
 	return hash_word(hash, key->proto);
 }
 
-static __always_inline struct listener *find_listener(__u32 eni, const struct flow_key *key)
+static __always_inline struct listener *find_listener(__u32 eni, __be16 port, __u8 proto)
 {
-	struct listener_key at = {.eni = eni, .port = key->dport, .proto = key->proto};
+	struct listener_key at = {.eni = eni, .port = port, .proto = proto};
 
 	return bpf_map_lookup_elem(&listeners, &at);
 }
@@ -57,9 +57,9 @@ __noinline int choose_target(__u64 targets, __u32 size, __u64 hash, struct targe
 }
 
 /* Whether a flow may go on to the target that it has. */
-static __always_inline bool is_member(__u64 group, const struct addr *addr, __be16 port)
+static __always_inline bool is_member(__u64 group, const struct target *target)
 {
-	struct member_key key = {.group = group, .addr = *addr, .port = port};
+	struct member_key key = {.group = group, .addr = target->addr, .port = target->port};
 
 	return bpf_map_lookup_elem(&members, &key);
 }

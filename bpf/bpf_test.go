@@ -36,7 +36,7 @@ func TestDropReasons(t *testing.T) {
 			t.Errorf("DropReason(%d) is %q, want %q", v.Value, got, want)
 		}
 	}
-	if got, want := DropReasons.String(), "drop-reason-21"; got != want {
+	if got, want := DropReasons.String(), "drop-reason-22"; got != want {
 		t.Errorf("a reason beyond the enum is %q, want %q", got, want)
 	}
 }

@@ -18,6 +18,13 @@ type dpAddr struct {
 	W [4]uint32
 }
 
+type dpDetail struct {
+	_         structs.HostLayout
+	Chosen    [4]dpTarget
+	Crossings uint32
+	Pad       uint32
+}
+
 type dpDropKey struct {
 	_      structs.HostLayout
 	Eni    uint32
@@ -48,7 +55,8 @@ const (
 	dpDropReasonDROP_TABLE_FULL           dpDropReason = 18
 	dpDropReasonDROP_IDLE                 dpDropReason = 19
 	dpDropReasonDROP_UNRELATED            dpDropReason = 20
-	dpDropReasonDROP_REASONS              dpDropReason = 21
+	dpDropReasonDROP_TOO_MANY_HOPS        dpDropReason = 21
+	dpDropReasonDROP_REASONS              dpDropReason = 22
 )
 
 type dpEni struct {
@@ -124,6 +132,7 @@ const (
 	dpFlowFlagsFLOW_FIN         dpFlowFlags = 16
 	dpFlowFlagsFLOW_RST         dpFlowFlags = 32
 	dpFlowFlagsFLOW_REPLIED     dpFlowFlags = 64
+	dpFlowFlagsFLOW_DETAILED    dpFlowFlags = 128
 )
 
 type dpFlowKey struct {
@@ -248,20 +257,28 @@ type dpWork struct {
 		TcpFlags  uint8
 		Known     bool
 		Src       dpAddr
-		Dst       dpAddr
-		Dport     uint16
 		Flags     uint8
+		Choices   uint8
+		_         [2]byte
+		Chosen    [4]dpTarget
 		Rewritten bool
+		_         [1]byte
+		Dport     uint16
+		Dst       dpAddr
+		Crossings uint32
+		Network   uint32
 		Sender    uint32
 		Receiver  uint32
 		Ifindex   uint32
 		Idle      uint32
+		_         [4]byte
 		Hash      uint64
 		Smac      [6]uint8
 		_         [2]byte
 		Dmac      [6]uint8
 		_         [2]byte
 	}
+	Detail     dpDetail
 	ForwardKey dpFlowKey
 	ReverseKey dpFlowKey
 	Forward    dpFlow
@@ -272,6 +289,7 @@ type dpWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	dpMapDetails    = "details"
 	dpMapDrops      = "drops"
 	dpMapEnis       = "enis"
 	dpMapEpoch      = "epoch"
@@ -337,6 +355,7 @@ type dpProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dpMapSpecs struct {
+	Details    *ebpf.MapSpec `ebpf:"details"`
 	Drops      *ebpf.MapSpec `ebpf:"drops"`
 	Enis       *ebpf.MapSpec `ebpf:"enis"`
 	Epoch      *ebpf.MapSpec `ebpf:"epoch"`
@@ -378,6 +397,7 @@ func (o *dpObjects) Close() error {
 //
 // It can be passed to loadDpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dpMaps struct {
+	Details    *ebpf.Map `ebpf:"details"`
 	Drops      *ebpf.Map `ebpf:"drops"`
 	Enis       *ebpf.Map `ebpf:"enis"`
 	Epoch      *ebpf.Map `ebpf:"epoch"`
@@ -395,6 +415,7 @@ type dpMaps struct {
 
 func (m *dpMaps) Close() error {
 	return _DpClose(
+		m.Details,
 		m.Drops,
 		m.Enis,
 		m.Epoch,

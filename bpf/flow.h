@@ -38,6 +38,7 @@ static __always_inline void opposite(struct flow_key *other, const struct flow *
  */
 struct work {
 	struct path path;
+	struct detail detail;
 	struct flow_key forward_key;
 	struct flow_key reverse_key;
 	struct flow forward;
@@ -80,6 +81,43 @@ static __always_inline __be16 source_port(const struct flow_key *key, __u64 hash
 	return i ? bpf_htons(PORT_FIRST + ((hash >> 32) + i * PORT_STRIDE) % PORTS) : key->sport;
 }
 
+/* Removes what is left of a flow: the direction that reserves the port last. */
+static __always_inline void remove_flow(const struct flow_key *forward, const struct flow_key *reverse)
+{
+	bpf_map_delete_elem(&details, forward);
+	bpf_map_delete_elem(&flows, forward);
+	bpf_map_delete_elem(&flows, reverse);
+}
+
+/* Keeps of a flow's way what its entries have no room for. */
+static __always_inline bool write_detail(struct work *w)
+{
+	__builtin_memcpy(w->detail.chosen, w->path.chosen, sizeof(w->detail.chosen));
+	w->detail.crossings = w->path.crossings;
+	return !bpf_map_update_elem(&details, &w->forward_key, &w->detail, BPF_ANY);
+}
+
+/* Finds the targets that were chosen for a known flow. */
+static __always_inline bool read_choices(struct work *w, const struct flow *forward)
+{
+	const struct flow_key *key = &w->forward_key;
+	struct path *path = &w->path;
+	struct detail *detail;
+
+	if (forward->flags & FLOW_DETAILED) {
+		detail = bpf_map_lookup_elem(&details, key);
+		if (!detail)
+			return false;
+		__builtin_memcpy(path->chosen, detail->chosen, sizeof(path->chosen));
+		path->choices = detail->crossings;
+		return true;
+	}
+	path->chosen[0].addr = forward->dst;
+	path->chosen[0].port = forward->dport;
+	path->choices = !same_addr(&forward->dst, &key->dst) || forward->dport != key->dport;
+	return true;
+}
+
 /*
  * Writes both directions of a new flow. The reverse one goes first and only
  * if its key is free, which reserves the source port.
@@ -114,6 +152,11 @@ __noinline int write_flow(struct work *w, __u32 now_epoch)
 	if (!same_addr(&path->src, &key->src) || !same_addr(&path->dst, &key->dst) ||
 	    path->dport != key->dport)
 		flags |= FLOW_TRANSLATED;
+	if (path->crossings > 1) {
+		flags |= FLOW_DETAILED;
+		if (!write_detail(w))
+			return DROP_TABLE_FULL;
+	}
 	w->forward.ifindex = path->ifindex;
 	w->reverse.ifindex = key->ifindex;
 	w->forward.epoch = w->reverse.epoch = now_epoch;
@@ -145,8 +188,10 @@ __noinline int write_flow(struct work *w, __u32 now_epoch)
 	}
 	if (err == -EEXIST)
 		goto taken;
-	if (err)
+	if (err) {
+		bpf_map_delete_elem(&details, key);
 		return DROP_TABLE_FULL;
+	}
 
 	translate_ports(&w->forward, key, w->reverse_key.dport, path->dport);
 	w->forward.flags = w->reverse.flags & ~FLOW_REVERSE;
@@ -154,11 +199,16 @@ __noinline int write_flow(struct work *w, __u32 now_epoch)
 	if (!err)
 		return DROP_NONE;
 	bpf_map_delete_elem(&flows, &w->reverse_key);
-	if (err != -EEXIST)
+	if (err != -EEXIST) {
+		bpf_map_delete_elem(&details, key);
 		return DROP_TABLE_FULL;
+	}
 taken:
 	/* Another CPU may have written this very flow in the meantime. */
-	return bpf_map_lookup_elem(&flows, key) ? DROP_NONE : DROP_PORT_EXHAUSTED;
+	if (bpf_map_lookup_elem(&flows, key))
+		return DROP_NONE;
+	bpf_map_delete_elem(&details, key);
+	return DROP_PORT_EXHAUSTED;
 }
 
 /* Puts what was found out now into one direction. The epoch goes last. */
@@ -216,9 +266,11 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 	path->tcp_flags = 0;
 	path->known = true;
 	path->src = forward->src;
-	path->dst = forward->dst;
-	path->dport = forward->dport;
 	path->flags = forward->flags;
+	if (!read_choices(w, forward)) {
+		reason = DROP_NO_HEALTHY_TARGET;
+		goto remove;
+	}
 	reason = find_path(&w->forward_key, path);
 	if (reason)
 		goto remove;
@@ -231,7 +283,7 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 		bpf_map_delete_elem(&flows, &w->reverse_key);
 		w->reverse_key.ifindex = path->ifindex;
 		if (bpf_map_update_elem(&flows, &w->reverse_key, &w->reverse, BPF_NOEXIST)) {
-			bpf_map_delete_elem(&flows, &w->forward_key);
+			remove_flow(&w->forward_key, &w->reverse_key);
 			return DROP_PORT_EXHAUSTED;
 		}
 	} else {
@@ -242,8 +294,7 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 	return DROP_NONE;
 
 remove:
-	bpf_map_delete_elem(&flows, &w->forward_key);
-	bpf_map_delete_elem(&flows, &w->reverse_key);
+	remove_flow(&w->forward_key, &w->reverse_key);
 	return reason;
 }
 
@@ -263,12 +314,10 @@ static __always_inline bool replace_flow(struct work *w, struct flow *flow, cons
 		flags |= other->flags;
 	if (!(flags & (FLOW_FIN | FLOW_RST)))
 		return false;
-	/* The forward direction first: the reverse one reserves the port. */
 	if (reverse)
-		bpf_map_delete_elem(&flows, &w->reverse_key);
-	bpf_map_delete_elem(&flows, key);
-	if (!reverse)
-		bpf_map_delete_elem(&flows, &w->reverse_key);
+		remove_flow(&w->reverse_key, key);
+	else
+		remove_flow(key, &w->reverse_key);
 	return true;
 }
 

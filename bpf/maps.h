@@ -6,7 +6,7 @@
 #include "types.h"
 
 /*
- * The tables. User space writes all but flows and drops, and may load them
+ * The tables. User space writes all but flows, details and drops, and may load them
  * with other sizes. What the packet path fills is allocated beforehand; what
  * user space fills is allocated when filled.
  */
@@ -24,6 +24,15 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* Allocated when filled, though by the packet path: few flows have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072); /* a flow has one, and two in flows */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct detail);
+} details SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);

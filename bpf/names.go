@@ -12,6 +12,7 @@ const Program = dpProgIsthmus
 // Names of the tables in the object. Scratch holds nothing from one packet to
 // the next.
 const (
+	MapDetails    = dpMapDetails
 	MapDrops      = dpMapDrops
 	MapENIs       = dpMapEnis
 	MapEpoch      = dpMapEpoch
@@ -30,6 +31,7 @@ const (
 // The structures and enums of types.h, where they are explained.
 type (
 	Addr          = dpAddr
+	Detail        = dpDetail
 	DropKey       = dpDropKey
 	DropReason    = dpDropReason
 	ENI           = dpEni
@@ -93,6 +95,7 @@ const (
 	FlowFIN        = dpFlowFlagsFLOW_FIN
 	FlowRST        = dpFlowFlagsFLOW_RST
 	FlowReplied    = dpFlowFlagsFLOW_REPLIED
+	FlowDetailed   = dpFlowFlagsFLOW_DETAILED
 )
 
 // Indices of the table epoch.

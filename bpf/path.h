@@ -28,15 +28,19 @@ struct path {
 	bool known;
 
 	/* Found out; put in if known. */
-	struct addr src; /* as the receiver sees them */
-	struct addr dst;
-	__be16 dport;
+	struct addr src; /* as the receiver sees it */
 	__u8 flags;      /* FLOW_TRACKED_… */
+	__u8 choices;    /* how many of chosen are put in */
+	struct target chosen[MAX_CROSSINGS]; /* as of struct detail */
 
 	/* Found out. */
 	bool rewritten;  /* the source address is another's: so may be the port */
+	__be16 dport;
+	struct addr dst; /* where the flow goes as far as the way is known */
+	__u32 crossings; /* load balancers' nodes behind it */
+	__u32 network;   /* in which it is */
 	__u32 sender;    /* an ENI: the origin, or that as which a NAT sends */
-	__u32 receiver;  /* an ENI */
+	__u32 receiver;  /* an ENI: that which has dst */
 	__u32 ifindex;   /* of the receiver's device */
 	__u32 idle;      /* seconds */
 	__u64 hash;
@@ -62,17 +66,22 @@ static __always_inline bool untracked(int allowed, __u64 other_rules, bool other
 
 /*
  * Arrives at a load balancer's node: chooses the target, or asks whether the
- * known one may stay. source is the client as the node sees it, which is the
- * client as the target sees it only if the listener preserves it.
+ * known one may stay. The source is the client as the node sees it, which is
+ * the client as the target sees it only if the listener preserves it.
  */
 __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bool through_endpoint)
 {
 	struct listener *listener;
 	struct target target;
 	struct eni *node, *receiver;
+	__u32 at, idle;
+	__u64 hash;
 
 	if (!key || !path)
 		return DROP_MALFORMED;
+	at = path->crossings;
+	if (at >= MAX_CROSSINGS)
+		return DROP_TOO_MANY_HOPS;
 	node = find_eni(number);
 	if (!node)
 		return DROP_NO_ADDRESS;
@@ -80,26 +89,34 @@ __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bo
 	if (!path->known && (!through_endpoint || node->flags & ENI_ENFORCE) &&
 	    !allowance(node->ingress, &path->src, key->proto, path->port))
 		return DROP_SG_INGRESS;
-	listener = find_listener(number, key);
+	listener = find_listener(number, path->dport, key->proto);
 	if (!listener)
 		return DROP_NO_LISTENER;
-	path->idle = key->proto == IPPROTO_TCP ? listener->idle : IDLE_BALANCED_UDP;
+	idle = key->proto == IPPROTO_TCP ? listener->idle : IDLE_BALANCED_UDP;
+	path->idle = at && path->idle < idle ? path->idle : idle;
 
 	if (path->known) {
-		if (!is_member(listener->group, &path->dst, path->dport))
+		if (at >= path->choices)
+			return DROP_NO_ADDRESS; /* the way has become longer */
+		target = path->chosen[at];
+		if (!is_member(listener->group, &target))
 			return DROP_NO_HEALTHY_TARGET;
 	} else {
 		if (key->proto == IPPROTO_TCP && !begins_connection(path->tcp_flags))
 			return DROP_IDLE;
-		if (!choose_target(listener->targets, listener->size, path->hash, &target))
+		/* Each balancer chooses without regard to what others chose. */
+		hash = at ? hash_word(path->hash, at) : path->hash;
+		if (!choose_target(listener->targets, listener->size, hash, &target))
 			return DROP_NO_HEALTHY_TARGET;
-		path->dst = target.addr;
-		path->dport = target.port;
+		path->chosen[at] = target;
 	}
-
-	path->receiver = find_address(node->network, &path->dst);
+	path->crossings = at + 1;
+	path->network = node->network;
+	path->dst = target.addr;
+	path->dport = target.port;
+	path->receiver = find_address(node->network, &target.addr);
 	receiver = find_eni(path->receiver);
-	if (!receiver || receiver->kind != ENI_HOST)
+	if (!receiver || (receiver->kind != ENI_HOST && receiver->kind != ENI_ENDPOINT))
 		return DROP_NO_ADDRESS;
 	if (path->known)
 		return DROP_NONE;
@@ -108,21 +125,49 @@ __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bo
 		path->src = node->addr;
 		path->rewritten = true;
 	}
-	path->port = bpf_ntohs(path->dport);
-	if (!allowance(node->egress, &path->dst, key->proto, path->port))
+	path->port = bpf_ntohs(target.port);
+	if (!allowance(node->egress, &target.addr, key->proto, path->port))
 		return DROP_SG_EGRESS;
 	return DROP_NONE;
+}
+
+/*
+ * Goes on from an interface endpoint, or from a load balancer's node, to what
+ * has the address that the node chose.
+ */
+__noinline int cross(struct flow_key *key, struct path *path)
+{
+	struct eni *eni;
+	__u32 number;
+	bool through_endpoint;
+
+	if (!key || !path)
+		return DROP_MALFORMED;
+	number = path->receiver;
+	eni = find_eni(number);
+	if (!eni)
+		return DROP_NO_ADDRESS;
+	through_endpoint = eni->kind == ENI_ENDPOINT;
+	if (through_endpoint) {
+		if (!path->known && !allowance(eni->ingress, &path->src, key->proto, path->port))
+			return DROP_SG_INGRESS;
+		if (!(eni->flags & ENI_AVAILABLE))
+			return DROP_NOT_ACCEPTED;
+		number = eni->peer;
+		eni = find_eni(number);
+		if (!eni || eni->kind != ENI_LOAD_BALANCER)
+			return DROP_NO_HEALTHY_TARGET;
+	}
+	return balance(key, path, number, through_endpoint);
 }
 
 /* Finds the way of a flow, or why it has none. Returns enum drop_reason. */
 __noinline int find_path(struct flow_key *key, struct path *path)
 {
-	bool nat, through_endpoint = false, balanced = false;
 	struct eni *eni;
 	__u64 other_rules;
-	__u32 network, number;
-	bool other_open;
-	int allowed, reason;
+	bool nat, balanced, other_open;
+	int allowed, reason, i;
 
 	if (!key || !path)
 		return DROP_MALFORMED;
@@ -142,13 +187,14 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 	}
 	if (!path->known) {
 		path->src = nat ? eni->addr : key->src;
-		path->dst = key->dst;
-		path->dport = key->dport;
 		path->flags = FLOW_TRACKED_SRC | FLOW_TRACKED_DST;
 		path->rewritten = nat;
 		path->hash = hash_flow(key, path->seq);
 	}
-	network = eni->network;
+	path->network = eni->network;
+	path->dst = key->dst;
+	path->dport = key->dport;
+	path->crossings = 0;
 
 	/* Out of the sender. */
 	if (!path->known || !(path->flags & FLOW_TRACKED_SRC)) {
@@ -163,42 +209,27 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 	reason = route_to(eni->route_table, &key->dst);
 	if (reason)
 		return reason;
-	number = find_address(network, &key->dst);
-	eni = find_eni(number);
-	if (!eni)
-		return DROP_NO_ADDRESS;
+	path->receiver = find_address(path->network, &key->dst);
 
-	/* Through an endpoint, into the network of the service. */
-	if (eni->kind == ENI_ENDPOINT) {
-		if (!path->known && !allowance(eni->ingress, &path->src, key->proto, path->port))
-			return DROP_SG_INGRESS;
-		if (!(eni->flags & ENI_AVAILABLE))
-			return DROP_NOT_ACCEPTED;
-		number = eni->peer;
-		eni = find_eni(number);
-		if (!eni || eni->kind != ENI_LOAD_BALANCER)
-			return DROP_NO_HEALTHY_TARGET;
-		through_endpoint = true;
-	}
-
-	/* Through a load balancer, to a target. */
-	if (eni->kind == ENI_LOAD_BALANCER) {
-		reason = balance(key, path, number, through_endpoint);
-		if (reason)
-			return reason;
-		balanced = true;
-		number = path->receiver;
-		eni = find_eni(number);
+	/* Through endpoints and load balancers. */
+	for (i = 0; i <= MAX_CROSSINGS; i++) {
+		eni = find_eni(path->receiver);
 		if (!eni)
 			return DROP_NO_ADDRESS;
-	} else if (path->known && !(same_addr(&path->dst, &key->dst) && path->dport == key->dport)) {
-		return DROP_NO_ADDRESS; /* its load balancer is no more */
+		if (eni->kind != ENI_ENDPOINT && eni->kind != ENI_LOAD_BALANCER)
+			break;
+		reason = cross(key, path);
+		if (reason)
+			return reason;
 	}
+	balanced = path->crossings;
+	if (path->known && path->crossings != path->choices)
+		return DROP_NO_ADDRESS; /* a load balancer of its is no more */
 
 	/* Into the receiver. */
 	if (eni->kind != ENI_HOST)
 		return DROP_NO_ADDRESS;
-	if (number == path->sender && same_addr(&path->src, &key->src))
+	if (path->receiver == path->sender && same_addr(&path->src, &key->src))
 		return DROP_HAIRPIN;
 	if (!path->known || !(path->flags & FLOW_TRACKED_DST)) {
 		other_rules = eni->egress;
@@ -211,7 +242,6 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 	}
 	if (!eni->ifindex)
 		return DROP_NO_DEVICE;
-	path->receiver = number;
 	path->ifindex = eni->ifindex;
 	copy_mac(path->dmac, eni->mac);
 	if (path->known)

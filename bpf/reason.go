@@ -25,6 +25,7 @@ const (
 	DropTableFull           = dpDropReasonDROP_TABLE_FULL
 	DropIdle                = dpDropReasonDROP_IDLE
 	DropUnrelated           = dpDropReasonDROP_UNRELATED
+	DropTooManyHops         = dpDropReasonDROP_TOO_MANY_HOPS
 	DropReasons             = dpDropReasonDROP_REASONS // how many there are
 )
 
@@ -50,6 +51,7 @@ var dropReasons = [DropReasons]string{
 	DropTableFull:           "table-full",
 	DropIdle:                "idle",
 	DropUnrelated:           "unrelated",
+	DropTooManyHops:         "too-many-hops",
 }
 
 // String returns the word by which a reason is known everywhere: the label of

@@ -60,6 +60,7 @@ enum drop_reason {
 	DROP_TABLE_FULL,            /* the flow table is full */
 	DROP_IDLE,                  /* not the start of a flow, and no flow known */
 	DROP_UNRELATED,             /* ICMP that belongs to no flow */
+	DROP_TOO_MANY_HOPS,         /* the way crosses more than MAX_CROSSINGS balancers */
 	DROP_REASONS
 };
 
@@ -216,6 +217,7 @@ enum flow_flags {
 	FLOW_FIN = 16,          /* this direction has sent FIN */
 	FLOW_RST = 32,          /* this direction has sent RST */
 	FLOW_REPLIED = 64,      /* reverse entry: a packet was seen */
+	FLOW_DETAILED = 128,    /* details has more of it */
 };
 
 /* The final answer for one direction of a flow. */
@@ -237,6 +239,21 @@ struct flow {
 	__u64 last_seen;   /* CLOCK_MONOTONIC, ns, coarse; at first the flow's start */
 	__u64 packets;     /* as the machine moves them: a GSO packet is one */
 	__u64 bytes;       /* of frames */
+};
+
+/* How many load balancers' nodes a flow may cross on its way. */
+#define MAX_CROSSINGS 4
+
+/*
+ * details: what few flows need, by the key of the forward direction. An entry
+ * lives as long as its flow.
+ */
+struct detail {
+	/* The targets that the nodes chose, in the order of the way: the next
+	 * endpoint, and the flow's destination as the last. */
+	struct target chosen[MAX_CROSSINGS];
+	__u32 crossings;
+	__u32 pad;
 };
 
 /* drops: (eni or 0, reason) -> packets, per CPU */

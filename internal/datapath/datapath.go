@@ -40,6 +40,7 @@ func Open(o Options) (*Datapath, error) {
 	}
 	if o.MaxFlows != 0 {
 		spec.Maps[bpf.MapFlows].MaxEntries = o.MaxFlows
+		spec.Maps[bpf.MapDetails].MaxEntries = (o.MaxFlows + 1) / 2
 	}
 	if err := checkPinDir(o.PinDir); err != nil {
 		return nil, err

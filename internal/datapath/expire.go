@@ -78,13 +78,17 @@ func (d *Datapath) over(e entry, now time.Duration, devices map[uint32]bool) (bo
 
 // end deletes both directions, the forward one first: the reverse one reserves
 // the source port. It says whether this was the end of a flow; that of the
-// second entry of one is not.
+// second entry of one is not. A flow without its detail is ended by the program
+// too, if a packet still comes.
 func (d *Datapath) end(e entry) (bool, error) {
 	keys := [2]bpf.FlowKey{e.key, opposite(e)}
 	if e.flow.Flags&bpf.FlowReverse != 0 {
 		keys[0], keys[1] = keys[1], keys[0]
 	}
 	gone := false
+	if err := d.maps[bpf.MapDetails].Delete(keys[0]); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, fmt.Errorf("delete row of table %s: %w", bpf.MapDetails, err)
+	}
 	for _, k := range keys {
 		err := d.maps[bpf.MapFlows].Delete(k)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

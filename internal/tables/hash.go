@@ -25,6 +25,17 @@ func Hash(src, dst netip.AddrPort, protocol uint8, seq uint32) uint64 {
 	return h
 }
 
+// Rehash is the number by which the load balancer after n others chooses a
+// target, so that it does so without regard to what the one before it chose by h.
+func Rehash(h uint64, n int) uint64 {
+	h ^= uint64(n)
+	h *= 0xFF51AFD7ED558CCD
+	return h ^ h>>32
+}
+
+// MaxCrossings is how many load balancers' nodes a flow may cross on its way.
+const MaxCrossings = 4
+
 // swap turns a port into what a little-endian machine loads of its wire bytes.
 func swap(port uint16) uint16 { return port<<8 | port>>8 }
 

@@ -39,13 +39,17 @@ func TestProgramAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	rapid.Check(t, k.check)
+	if k.chained == 0 {
+		t.Error("no flow went through a chain of load balancers")
+	}
+	t.Logf("through chains       %d", k.chained)
 	for reason, seen := range k.seen {
 		t.Logf("%-20s %d", reason, seen)
 	}
 	// Rare ones have fixtures of their own in package datapath.
 	for _, reason := range []bpf.DropReason{
 		bpf.DropNone, bpf.DropSpoofed, bpf.DropSGEgress, bpf.DropBlackhole, bpf.DropNoPublicAddress,
-		bpf.DropNoAddress, bpf.DropSGIngress, bpf.DropIdle, bpf.DropNoListener, bpf.DropUnrelated,
+		bpf.DropNoAddress, bpf.DropSGIngress, bpf.DropIdle, bpf.DropNoListener, bpf.DropUnrelated, bpf.DropTooManyHops,
 	} {
 		if k.seen[reason] == 0 {
 			t.Errorf("no packet met %s: the topologies are too poor", reason)
@@ -62,6 +66,7 @@ type kernel struct {
 	devices map[uint32]int
 	numbers map[uint32]uint32 // ENI by device
 	seen    map[bpf.DropReason]int
+	chained int // flows seen to cross several balancers
 }
 
 func newKernel(t *testing.T) *kernel {
@@ -187,16 +192,18 @@ func (k *kernel) check(t *rapid.T) {
 
 // forget empties the flow table.
 func (k *kernel) forget(t *rapid.T) {
-	m := k.dp.Map(bpf.MapFlows)
-	var key bpf.FlowKey
-	var keys []bpf.FlowKey
-	var value bpf.Flow
-	for entries := m.Iterate(); entries.Next(&key, &value); {
-		keys = append(keys, key)
-	}
-	for _, key := range keys {
-		if err := m.Delete(key); err != nil {
-			t.Fatal(err)
+	for _, name := range []string{bpf.MapFlows, bpf.MapDetails} {
+		m := k.dp.Map(name)
+		var keys []bpf.FlowKey
+		var key bpf.FlowKey
+		value := make([]byte, m.ValueSize())
+		for entries := m.Iterate(); entries.Next(&key, &value); {
+			keys = append(keys, key)
+		}
+		for _, key := range keys {
+			if err := m.Delete(key); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -222,6 +229,21 @@ func (k *kernel) flows(t *rapid.T, x *Index) *Flows {
 	if err := entries.Err(); err != nil {
 		t.Fatal(err)
 	}
+	var detail bpf.Detail
+	entries = k.dp.Map(bpf.MapDetails).Iterate()
+	for entries.Next(&key, &detail) {
+		f := fs.Entries[Key{k.numbers[key.Ifindex], addr(key.Src, key.Sport), addr(key.Dst, key.Dport), key.Proto}]
+		if f == nil {
+			t.Fatalf("there is a detail of no flow: %+v", key)
+		}
+		for _, c := range detail.Chosen[:detail.Crossings] {
+			f.Chosen = append(f.Chosen, addr(c.Addr, c.Port))
+		}
+		k.chained++
+	}
+	if err := entries.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return fs
 }
 
@@ -240,7 +262,7 @@ func (top *topology) change(t *rapid.T) {
 		return
 	}
 	e := &top.tables.ENIs[d.number("changed", 0, len(top.tables.ENIs)-1)]
-	switch d.number("what changes", 0, 5) {
+	switch d.number("what changes", 0, 6) {
 	case 0:
 		e.Ingress = rapid.SampledFrom(top.tables.RuleSets).Draw(t, "new ingress").ID
 	case 1:
@@ -256,6 +278,12 @@ func (top *topology) change(t *rapid.T) {
 		if n := len(top.tables.Listeners); n > 0 {
 			i := d.number("listener", 0, n-1)
 			top.tables.Listeners = append(top.tables.Listeners[:i:i], top.tables.Listeners[i+1:]...)
+		}
+	case 6: // a loop, perhaps
+		for i := range top.tables.ENIs {
+			if n := &top.tables.ENIs[i]; e.Kind == tables.Endpoint && n.Kind == tables.LoadBalancer && d.chance("peer", 50) {
+				e.Peer = n.Number
+			}
 		}
 	case 5:
 		r := &top.tables.RouteTables[d.number("route table", 0, len(top.tables.RouteTables)-1)]

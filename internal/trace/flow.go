@@ -26,6 +26,10 @@ type Flow struct {
 	TrackedSrc, TrackedDst bool
 	Fin, Rst, Replied      bool
 	Packets, Bytes         uint64
+
+	// Chosen are the targets that the balancers on the way chose, kept with
+	// the forward direction if there are more than one.
+	Chosen []netip.AddrPort
 }
 
 // Flows is the flow table: bounded, refusing what does not fit.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 
 	"pgregory.net/rapid"
 
@@ -108,6 +109,7 @@ func drawTopology(t *rapid.T) *topology {
 		d.tables.ENIs = append(d.tables.ENIs, e)
 	}
 	d.targets(nodes)
+	d.chains()
 	return top
 }
 
@@ -191,7 +193,7 @@ func (d drawer) targets(nodes []uint32) {
 	for range d.number("target sets", 0, 3) {
 		var s tables.TargetSet
 		for range d.number("targets", 1, 3) {
-			s.Targets = append(s.Targets, d.addrPort("target"))
+			s.Targets = append(s.Targets, d.target())
 		}
 		s.Slots = maglev.Table(s.Targets, maglev.Size(len(s.Targets)))
 		s.ID = contentName(s)
@@ -230,6 +232,72 @@ func (d drawer) targets(nodes []uint32) {
 
 func (d drawer) addrPort(what string) netip.AddrPort {
 	return netip.AddrPortFrom(poolAddress(d.number(what, 0, poolSize-1)), rapid.SampledFrom(poolPorts).Draw(d.t, what+" port"))
+}
+
+// target draws what may be one: mostly an address that a host has somewhere.
+func (d drawer) target() netip.AddrPort {
+	target := d.addrPort("target")
+	hosts := slices.DeleteFunc(slices.Clone(d.tables.ENIs), func(e tables.ENI) bool { return e.Kind != tables.Host })
+	if len(hosts) == 0 || d.chance("no host", 20) {
+		return target
+	}
+	return netip.AddrPortFrom(rapid.SampledFrom(hosts).Draw(d.t, "host").Addresses[0], target.Port())
+}
+
+// chains has balancers choose endpoints, and what these lead to choose hosts;
+// some lead back to themselves.
+func (d drawer) chains() {
+	of := func(kind tables.Kind, network uint32) (found []*tables.ENI) {
+		for i := range d.tables.ENIs {
+			if e := &d.tables.ENIs[i]; e.Kind == kind && (network == 0 || e.Network == network) {
+				found = append(found, e)
+			}
+		}
+		return found
+	}
+	for _, e := range of(tables.Endpoint, 0) {
+		before, behind := of(tables.LoadBalancer, e.Network), of(tables.LoadBalancer, 0)
+		if len(before) == 0 || !d.chance("chosen", 75) {
+			continue
+		}
+		first := rapid.SampledFrom(before).Draw(d.t, "first node")
+		second := rapid.SampledFrom(behind).Draw(d.t, "second node")
+		if d.chance("loop", 15) {
+			second = first
+		}
+		e.Peer, e.Available = second.Number, d.chance("accepted", 90)
+		port := rapid.SampledFrom(poolPorts).Draw(d.t, "chosen port")
+		d.choose(first, rapid.SampledFrom(poolPorts).Draw(d.t, "first port"), netip.AddrPortFrom(e.Addresses[0], port))
+		if hosts := of(tables.Host, second.Network); len(hosts) > 0 && second != first {
+			host := rapid.SampledFrom(hosts).Draw(d.t, "host")
+			d.choose(second, port, netip.AddrPortFrom(host.Addresses[0], rapid.SampledFrom(poolPorts).Draw(d.t, "host port")))
+		}
+	}
+}
+
+// choose has a listener, new or not, choose one target.
+func (d drawer) choose(node *tables.ENI, port uint16, target netip.AddrPort) {
+	s := tables.TargetSet{Targets: []netip.AddrPort{target}}
+	s.Slots = maglev.Table(s.Targets, maglev.Size(1))
+	s.ID = contentName(s)
+	if !slices.ContainsFunc(d.tables.TargetSets, func(o tables.TargetSet) bool { return o.ID == s.ID }) {
+		d.tables.TargetSets = append(d.tables.TargetSets, s)
+	}
+	at := slices.IndexFunc(d.tables.Listeners, func(l tables.Listener) bool {
+		return l.ENI == node.Number && l.Protocol == tables.TCP && l.Port == port
+	})
+	if at < 0 {
+		at = len(d.tables.Listeners)
+		d.tables.Listeners = append(d.tables.Listeners, tables.Listener{
+			ENI: node.Number, Protocol: tables.TCP, Port: port, Idle: uint16(d.number("idle", 60, 6000)),
+			Group: uint64(d.number("group", 1, 2)), PreserveClient: d.chance("preserve", 50), ID: "listener",
+		})
+	}
+	l := &d.tables.Listeners[at]
+	l.Targets = s.ID
+	if m := (tables.Member{Group: l.Group, Target: target}); !slices.Contains(d.tables.Members, m) {
+		d.tables.Members = append(d.tables.Members, m)
+	}
 }
 
 // contentName names a set as the compiler does: by what it holds.

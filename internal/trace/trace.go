@@ -135,7 +135,10 @@ func (x *Index) pair(sender *tables.ENI, p Packet, w *walk, port uint16) (forwar
 	forward = &Flow{
 		Src: src, Dst: dst, Device: w.arrived.Number, SMAC: p.MAC, DMAC: w.arrived.MAC,
 		ENI: sender.Number, Epoch: x.Epoch, Idle: w.idle(p), Translated: src != p.Src || dst != p.Dst,
-		TrackedSrc: trackedSrc, TrackedDst: trackedDst,
+		TrackedSrc: trackedSrc, TrackedDst: trackedDst, Chosen: w.chosen,
+	}
+	if len(w.chosen) < 2 { // the entry itself tells
+		forward.Chosen = nil
 	}
 	reverse = &Flow{
 		Src: p.Dst, Dst: p.Src, Device: p.Device, SMAC: w.arrived.MAC, DMAC: p.MAC,

@@ -33,6 +33,11 @@ func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool
 		}
 		return p, true
 	}
+	if d.chance("to a listener", 40) {
+		if p, ok := d.toListener(); ok {
+			return p, true
+		}
+	}
 	p := Packet{
 		Device:   rapid.SampledFrom(top.devices).Draw(t, "device"),
 		Protocol: rapid.SampledFrom([]uint8{tables.TCP, tables.TCP, tables.UDP, tables.ICMP}).Draw(t, "protocol"),
@@ -78,6 +83,38 @@ func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool
 	return p, true
 }
 
+// toListener draws the start of a connection to a balancer, or to an endpoint
+// that leads to one, from a host of the same network.
+func (d drawer) toListener() (Packet, bool) {
+	var all []Packet
+	for _, l := range d.tables.Listeners {
+		for _, to := range d.tables.ENIs {
+			if to.Number != l.ENI && (to.Kind != tables.Endpoint || to.Peer != l.ENI) {
+				continue
+			}
+			for _, from := range d.tables.ENIs {
+				if from.Network == to.Network && from.Kind == tables.Host && from.Device != nil {
+					all = append(all, Packet{
+						Device: from.Number, MAC: from.MAC, Protocol: l.Protocol, Flags: SYN,
+						Src: netip.AddrPortFrom(from.Addresses[0], 0), Dst: netip.AddrPortFrom(to.Addresses[0], l.Port),
+					})
+				}
+			}
+		}
+	}
+	if len(all) == 0 {
+		return Packet{}, false
+	}
+	p := rapid.SampledFrom(all).Draw(d.t, "to a listener")
+	p.Src = netip.AddrPortFrom(p.Src.Addr(), rapid.SampledFrom(poolPorts).Draw(d.t, "client port"))
+	if p.Protocol == tables.UDP {
+		p.Flags = 0
+	} else {
+		p.Seq = rapid.Uint32().Draw(d.t, "seq")
+	}
+	return p, true
+}
+
 // neighbour draws an ENI of the network that a sender's packets appear in, and
 // one of its listeners' ports if it has any; otherwise if there is no sender.
 func (d drawer) neighbour(sender *tables.ENI, otherwise netip.AddrPort) netip.AddrPort {
@@ -102,7 +139,8 @@ func (d drawer) neighbour(sender *tables.ENI, otherwise netip.AddrPort) netip.Ad
 		to = append(to, netip.AddrPortFrom(e.Addresses[0], otherwise.Port()))
 		for _, l := range d.tables.Listeners {
 			if l.ENI == node {
-				to = append(to, netip.AddrPortFrom(e.Addresses[0], l.Port))
+				at := netip.AddrPortFrom(e.Addresses[0], l.Port)
+				to = append(to, at, at, at) // the longer ways are of more interest
 			}
 		}
 	}

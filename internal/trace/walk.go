@@ -9,6 +9,8 @@ import (
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
 
+const idleBalancedUDP = 120 // seconds
+
 // walk is the way of a flow's first packet from ENI to ENI: step 4 of the
 // story.
 type walk struct {
@@ -18,7 +20,8 @@ type walk struct {
 	src            netip.Addr // as the destination sees it
 	dst            netip.AddrPort
 	rewritesSource bool
-	listener       *tables.Listener
+	chosen         []netip.AddrPort // targets, by the balancers on the way
+	idleBalanced   uint32           // seconds, the least of the listeners'
 
 	openSrc, openDst bool // nothing needs tracking at that end
 	steps            []Step
@@ -29,8 +32,9 @@ type walk struct {
 func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 	w := &walk{src: p.Src.Addr(), dst: p.Dst}
 	me := sender
+	var choices []netip.AddrPort
 	if known != nil {
-		w.src = known.Src.Addr()
+		w.src, choices = known.Src.Addr(), known.choices(p.Dst)
 	}
 	if sender.Kind == tables.NATSource {
 		me = x.enis[sender.Peer]
@@ -64,27 +68,24 @@ func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 	}
 	w.pass(me.ID, "sends %s to %s (%s)", port(p, p.rulePort()), p.Dst.Addr(), at.ID)
 
-	throughEndpoint := at.Kind == tables.Endpoint
-	if throughEndpoint {
-		if at = x.throughEndpoint(w, at, p, known); at == nil {
+	for at.Kind == tables.Endpoint || at.Kind == tables.LoadBalancer {
+		throughEndpoint := at.Kind == tables.Endpoint
+		if throughEndpoint {
+			if at = x.throughEndpoint(w, at, p, known); at == nil {
+				return w
+			}
+		}
+		if at = x.throughBalancer(w, at, p, known, choices, throughEndpoint); at == nil {
 			return w
 		}
 	}
-	if at.Kind == tables.LoadBalancer {
-		if at = x.throughBalancer(w, at, p, known, throughEndpoint); at == nil {
-			return w
-		}
-	}
-	if at.Kind != tables.Host || known != nil && w.listener == nil && known.Dst != p.Dst {
+	if at.Kind != tables.Host || known != nil && len(w.chosen) != len(choices) {
 		return w.stop(bpf.DropNoAddress, at.ID, "no-address: %s accepts no packets", at.ID)
 	}
 	if at == me && w.src == p.Src.Addr() {
 		return w.stop(bpf.DropHairpin, at.ID, "hairpin: the way of %s leads back to its sender", w.dst)
 	}
-	arrivalPort := p.rulePort()
-	if p.Protocol != tables.ICMP {
-		arrivalPort = w.dst.Port()
-	}
+	arrivalPort := w.rulePort(p)
 	if known == nil || !known.TrackedDst {
 		var ok bool
 		if ok, w.openDst = x.allowed(at.Ingress, w.src, p.Protocol, arrivalPort); !ok {
@@ -95,7 +96,7 @@ func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 	if at.Device == nil {
 		return w.stop(bpf.DropNoDevice, at.ID, "no-device: %s is attached to nothing", at.ID)
 	}
-	if w.rewritesSource && w.listener == nil && p.Protocol == tables.TCP && known == nil && !p.syn() {
+	if w.rewritesSource && len(w.chosen) == 0 && p.Protocol == tables.TCP && known == nil && !p.syn() {
 		return w.stop(bpf.DropIdle, me.ID, "idle: not the start of a connection, and no connection known")
 	}
 	w.arrived = at
@@ -107,8 +108,8 @@ func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 // node behind it; nil if the walk ends there.
 func (x *Index) throughEndpoint(w *walk, at *tables.ENI, p Packet, known *Flow) *tables.ENI {
 	if known == nil {
-		if ok, _ := x.allowed(at.Ingress, w.src, p.Protocol, p.rulePort()); !ok {
-			w.stop(bpf.DropSGIngress, at.ID, "sg-ingress: %s of %s allows no %s from %s", groups(at), at.ID, port(p, p.rulePort()), w.src)
+		if ok, _ := x.allowed(at.Ingress, w.src, p.Protocol, w.rulePort(p)); !ok {
+			w.stop(bpf.DropSGIngress, at.ID, "sg-ingress: %s of %s allows no %s from %s", groups(at), at.ID, port(p, w.rulePort(p)), w.src)
 			return nil
 		}
 	}
@@ -127,43 +128,64 @@ func (x *Index) throughEndpoint(w *walk, at *tables.ENI, p Packet, known *Flow) 
 
 // throughBalancer chooses a target of a load balancer's node and goes on at
 // its ENI; nil if the walk ends there.
-func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow, throughEndpoint bool) *tables.ENI {
+func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow, choices []netip.AddrPort, throughEndpoint bool) *tables.ENI {
+	at := len(w.chosen)
+	if at == tables.MaxCrossings {
+		w.stop(bpf.DropTooManyHops, node.Owner, "too-many-hops: the way has crossed %d load balancers before %s", at, node.ID)
+		return nil
+	}
 	if known == nil && (!throughEndpoint || node.Enforce) {
-		if ok, _ := x.allowed(node.Ingress, w.src, p.Protocol, p.rulePort()); !ok {
-			w.stop(bpf.DropSGIngress, node.ID, "sg-ingress: %s of %s allows no %s from %s", groups(node), node.ID, port(p, p.rulePort()), w.src)
+		if ok, _ := x.allowed(node.Ingress, w.src, p.Protocol, w.rulePort(p)); !ok {
+			w.stop(bpf.DropSGIngress, node.ID, "sg-ingress: %s of %s allows no %s from %s", groups(node), node.ID, port(p, w.rulePort(p)), w.src)
 			return nil
 		}
 	}
-	w.listener = x.listeners[listenerKey{node.Number, p.Protocol, p.Dst.Port()}]
-	if w.listener == nil {
-		w.stop(bpf.DropNoListener, node.Owner, "no-listener: %s has no listener on %s", node.Owner, port(p, p.rulePort()))
+	listener := x.listeners[listenerKey{node.Number, p.Protocol, w.dst.Port()}]
+	if listener == nil {
+		w.stop(bpf.DropNoListener, node.Owner, "no-listener: %s has no listener on %s", node.Owner, port(p, w.rulePort(p)))
 		return nil
 	}
-	if p.Protocol == tables.TCP && known == nil && !p.syn() {
+	idle := uint32(idleBalancedUDP)
+	if p.Protocol == tables.TCP {
+		idle = uint32(listener.Idle)
+	}
+	if at == 0 || idle < w.idleBalanced {
+		w.idleBalanced = idle
+	}
+	if known == nil && p.Protocol == tables.TCP && !p.syn() {
 		w.stop(bpf.DropIdle, node.ID, "idle: not the start of a connection, and no connection known")
 		return nil
 	}
 	if known != nil {
-		w.dst = known.Dst
-		if !x.members[tables.Member{Group: w.listener.Group, Target: w.dst}] {
-			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s is no longer a target of %s", w.dst, w.listener.ID)
+		if at >= len(choices) {
+			w.stop(bpf.DropNoAddress, node.ID, "no-address: the connection's way had no such load balancer")
+			return nil
+		}
+		w.dst = choices[at]
+		if !x.members[tables.Member{Group: listener.Group, Target: w.dst}] {
+			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s is no longer a target of %s", w.dst, listener.ID)
 			return nil
 		}
 	} else {
-		set := x.targets[w.listener.Targets]
+		hash := tables.Hash(p.Src, p.Dst, p.Protocol, p.seqOfStart())
+		if at > 0 {
+			hash = tables.Rehash(hash, at)
+		}
+		set := x.targets[listener.Targets]
 		if set == nil {
-			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s has no target to choose in the zone of %s", w.listener.ID, node.ID)
+			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s has no target to choose in the zone of %s", listener.ID, node.ID)
 			return nil
 		}
-		slot := uint32(tables.Hash(p.Src, p.Dst, p.Protocol, p.seqOfStart())) % uint32(len(set.Slots))
+		slot := uint32(hash) % uint32(len(set.Slots))
 		w.dst = set.Targets[set.Slots[slot]]
 	}
-	at := x.mappings[address{node.Network, w.dst.Addr()}]
-	if at == nil || at.Kind != tables.Host {
+	w.chosen = append(w.chosen, w.dst)
+	to := x.mappings[address{node.Network, w.dst.Addr()}]
+	if to == nil || to.Kind != tables.Host && to.Kind != tables.Endpoint {
 		w.stop(bpf.DropNoAddress, x.networks[node.Network], "no-address: no ENI of %s accepts packets for target %s", x.networks[node.Network], w.dst.Addr())
 		return nil
 	}
-	if known == nil && (!w.listener.PreserveClient || throughEndpoint) {
+	if known == nil && (!listener.PreserveClient || throughEndpoint) {
 		w.src, w.rewritesSource = node.Addresses[0], true
 	}
 	if known == nil {
@@ -173,7 +195,27 @@ func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow
 		}
 	}
 	w.pass(node.ID, "load balancer %s: chose %s", node.Owner, w.dst)
-	return at
+	return to
+}
+
+// choices are the targets that were chosen for a known flow to dst.
+func (f *Flow) choices(dst netip.AddrPort) []netip.AddrPort {
+	switch {
+	case len(f.Chosen) > 0:
+		return f.Chosen
+	case f.Dst != dst:
+		return []netip.AddrPort{f.Dst}
+	}
+	return nil
+}
+
+// rulePort is what rules are asked for on the way: the port of the moment, or
+// ICMP's type and code.
+func (w *walk) rulePort(p Packet) uint16 {
+	if p.Protocol == tables.ICMP {
+		return p.rulePort()
+	}
+	return w.dst.Port()
 }
 
 // tracked says at which ends the flow outlives the rule that let it in.
@@ -187,10 +229,8 @@ func (w *walk) tracked(p Packet) (src, dst bool) {
 // idle is how many seconds without a packet end the flow.
 func (w *walk) idle(p Packet) uint32 {
 	switch {
-	case w.listener != nil && p.Protocol == tables.TCP:
-		return uint32(w.listener.Idle)
-	case w.listener != nil:
-		return 120
+	case len(w.chosen) > 0:
+		return w.idleBalanced
 	case w.rewritesSource && p.Protocol == tables.TCP:
 		return 350
 	case p.Protocol == tables.TCP:
