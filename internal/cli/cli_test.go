@@ -80,7 +80,9 @@ func TestHelp(t *testing.T) {
 
 func TestWrongArguments(t *testing.T) {
 	for _, args := range [][]string{
-		{"nonsense"}, {"run"}, {"run", "--subnet"}, {"trace", "--from", "eni-1"}, {"trace", "--from", "eni-1", "--to", "x"},
+		{"nonsense"}, {"run"}, {"run", "--subnet"}, {"run", "--", "true"},
+		{"run", "--link", "abc123", "--security-group", "sg-1", "--", "true"}, {"run", "--link", "abc123", "--private-ip", "10.0.0.9", "--", "true"},
+		{"trace", "--from", "eni-1"}, {"trace", "--from", "eni-1", "--to", "x"},
 		{"attach", "eni-1", "--netns", "/x", "--detach"}, {"serve", "--api-listen", "localhost"}, {"status", "extra"},
 	} {
 		r := isthmus(t, args...)

@@ -13,10 +13,11 @@ import (
 )
 
 type runCmd struct {
-	Subnet        string     `required:"" help:"Subnet of the network interface." placeholder:"subnet-…"`
+	Subnet        string     `help:"Subnet of the network interface; with --link, of one of the link's." placeholder:"subnet-…"`
+	Link          string     `help:"Version 2 VPC link: the program runs outside every VPC, and its connections go through the link." placeholder:"ID"`
 	SecurityGroup []string   `help:"Security group of the network interface, may be repeated; the VPC's default if there is none." placeholder:"sg-…"`
 	PrivateIP     netip.Addr `name:"private-ip" help:"Private address; chosen if it is not given." placeholder:"IP"`
-	Account       string     `help:"Account that owns the network interface, 12 digits." default:"000000000000"`
+	Account       string     `help:"Account that owns subnet or link, 12 digits." default:"000000000000"`
 	Region        string     `help:"Region of the subnet; the one that is served if it is not given."`
 	User          string     `help:"User to run the program as, name or number." default:"nobody"`
 	Name          string     `help:"Value of the tag Name." placeholder:"TEXT"`
@@ -26,11 +27,28 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return examples(`Makes a network interface in a subnet, and runs a program in a namespace that has
 no other network. Instance and network interface end with the program. The
-program is run as a user without privileges; it may listen on any port.`,
+program is run as a user without privileges; it may listen on any port.
+
+With --link the program is in no VPC, as functions are: what it connects to, it
+reaches as one of the link's network interfaces, under the link's security
+groups. Nothing reaches the program. The link can't be deleted meanwhile.`,
 		"isthmus run --subnet subnet-0a1b --security-group sg-0c2d -- python3 -m http.server 80",
 		"isthmus run --subnet subnet-0a1b --private-ip 10.0.1.10 --name web -- nginx -c /srv/nginx.conf",
 		"isthmus run --subnet subnet-0a1b --user root -- tcpdump -ni eth0",
+		"isthmus run --link a1b2c3 -- curl -s http://10.0.1.10/",
+		"isthmus run --link a1b2c3 --subnet subnet-0a1b --account 111111111111 -- python3 report.py",
 	)
+}
+
+// Validate is called by package kong.
+func (c *runCmd) Validate() error {
+	switch {
+	case c.Subnet == "" && c.Link == "":
+		return errors.New("one of --subnet and --link is needed")
+	case c.Link != "" && (len(c.SecurityGroup) > 0 || c.PrivateIP.IsValid()):
+		return errors.New("with --link, security groups and address are the link's")
+	}
+	return nil
 }
 
 func (c *runCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
@@ -48,7 +66,7 @@ func (c *runCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 	var made node.RunResult
 	conn, err := node.Call(ctx, dir.Socket(), "run", node.RunParams{
 		Account: c.Account, Region: region, Subnet: c.Subnet, Groups: c.SecurityGroup,
-		Address: c.PrivateIP, Name: c.Name,
+		Address: c.PrivateIP, Name: c.Name, Link: c.Link,
 	}, &made)
 	if err != nil {
 		return err

@@ -226,6 +226,9 @@ func (c *compiler) eni(n *resource.NetworkInterface) (e tables.ENI, ok bool) {
 		e.AnySource = !n.SourceDestCheck
 		if n.Attachment != nil {
 			e.Device = &tables.Device{Netns: n.Attachment.Netns}
+			if s := c.interfaces[n.Attachment.Source]; s != nil && len(s.Addresses) > 0 {
+				e.Device.Source = s.Addresses[0]
+			}
 		}
 	}
 	return e, true

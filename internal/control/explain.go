@@ -88,8 +88,14 @@ func (t *tracer) trace(p TraceParams) (TraceResult, error) {
 // device sends as if it had one.
 func (t *tracedTables) packet(sender *tables.ENI, p TraceParams, protocol uint8) TraceResult {
 	source := p.Source
+	if !source.IsValid() && sender.Device != nil {
+		source = sender.Device.Source
+	}
 	if !source.IsValid() {
 		source = sender.Addresses[0]
+	}
+	if nat := t.carried(sender, source); nat != nil {
+		sender = nat
 	}
 	if p.Port == 0 {
 		p.Port = 40000
@@ -107,6 +113,18 @@ func (t *tracedTables) packet(sender *tables.ENI, p TraceParams, protocol uint8)
 	return r
 }
 
+// carried is the NAT source with an address on an ENI's device; nil if there is
+// none.
+func (t *tracedTables) carried(on *tables.ENI, source netip.Addr) *tables.ENI {
+	for i := range t.tables.ENIs {
+		e := &t.tables.ENIs[i]
+		if e.Kind == tables.NATSource && e.Carrier == on.Number && e.Addresses[0] == source {
+			return e
+		}
+	}
+	return nil
+}
+
 // explain answers the gateway: the sender is the ENI on its device that has
 // the source address.
 func (t *tracer) explain(p ExplainParams) (TraceResult, error) {
@@ -122,12 +140,6 @@ func (t *tracer) explain(p ExplainParams) (TraceResult, error) {
 	}
 	if gateway == nil {
 		return TraceResult{}, fmt.Errorf("explain: the gateway has no network interface yet")
-	}
-	for i := range now.tables.ENIs {
-		e := &now.tables.ENIs[i]
-		if e.Kind == tables.NATSource && e.Carrier == gateway.Number && e.Addresses[0] == p.Source {
-			return now.packet(e, TraceParams{To: p.Destination}, tables.TCP), nil
-		}
 	}
 	return now.packet(gateway, TraceParams{Source: p.Source, To: p.Destination}, tables.TCP), nil
 }

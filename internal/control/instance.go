@@ -20,6 +20,10 @@ type CreateInstanceParams struct {
 	Groups  []string   `json:"groups"` // empty: the VPC's default group
 	Address netip.Addr `json:"address,omitzero"`
 	Name    string     `json:"name,omitempty"` // tag Name
+	// Link is the version 2 VPC link through which an instance outside every
+	// VPC is to reach its subnet, empty for any of the link's; instead of
+	// Groups and Address.
+	Link string `json:"link,omitempty"`
 	// AnySource turns the source/destination check off.
 	AnySource bool `json:"anySource,omitempty"`
 }
@@ -34,6 +38,10 @@ type Instance struct {
 
 func (c *controller) createInstance(ctx context.Context, p CreateInstanceParams) (out Instance, err error) {
 	_, err = c.db.Update(ctx, func(tx *store.Tx) error {
+		if p.Link != "" {
+			out, err = createFunction(tx, p)
+			return err
+		}
 		subnet, err := vpc.FindSubnet(tx, p.Account, p.Region, p.Subnet)
 		if err != nil {
 			return err
@@ -106,6 +114,9 @@ func (c *controller) keepInstances(ctx context.Context, p KeepInstancesParams) (
 }
 
 func terminate(tx *store.Tx, i *resource.Instance) {
+	if n, ok := store.NetworkInterfaces.Get(tx, i.Interface); ok && n.Attachment != nil {
+		vpc.DeleteInterface(tx, n.Attachment.Source)
+	}
 	vpc.DeleteInterface(tx, i.Interface)
 	store.Instances.Delete(tx, i.ID)
 	for _, g := range store.TargetGroups.List(tx) {

@@ -101,6 +101,7 @@ type RunParams struct {
 	Groups  []string   `json:"groups"`
 	Address netip.Addr `json:"address,omitzero"`
 	Name    string     `json:"name,omitempty"`
+	Link    string     `json:"link,omitempty"`
 }
 
 // RunResult is an instance. With it come two files: its network namespace, and

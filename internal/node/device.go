@@ -218,7 +218,7 @@ func route(nl *netlink.Handle, link netlink.Link, s spec) error {
 	}
 	for _, p := range want {
 		r := netlink.Route{
-			LinkIndex: index, Dst: ipNet(p), Gw: s.router().AsSlice(), Src: s.primary.AsSlice(),
+			LinkIndex: index, Dst: ipNet(p), Gw: s.router().AsSlice(), Src: s.source.AsSlice(),
 			Flags: int(netlink.FLAG_ONLINK),
 		}
 		if slices.ContainsFunc(have, func(h netlink.Route) bool {

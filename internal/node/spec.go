@@ -30,6 +30,7 @@ type place struct {
 	mac     [6]byte
 	subnet  netip.Prefix
 	primary netip.Addr
+	source  netip.Addr // from which programs send; one of extra unless primary
 }
 
 func (s spec) equal(o spec) bool {
@@ -76,13 +77,20 @@ func wanted(t *tables.Tables, dir Dir) ([]spec, map[uint32]error) {
 		s := spec{
 			place: place{
 				number: e.Number, id: e.ID, netns: e.Device.Netns, own: e.Device.Netns == "",
-				mac: e.MAC, subnet: e.Subnet, primary: e.Addresses[0],
+				mac: e.MAC, subnet: e.Subnet, primary: e.Addresses[0], source: e.Addresses[0],
 			},
 			extra:  slices.Concat(e.Addresses[1:], carried[e.Number]),
 			locals: locals[e.RouteTable],
 		}
 		if s.own {
 			s.netns = dir.Namespace(e.ID)
+		}
+		if from := e.Device.Source; from.IsValid() {
+			if !slices.Contains(s.extra, from) {
+				problems[e.Number] = fmt.Errorf("make device of %q: %v, from which it is to send, is none of its addresses", e.ID, from)
+				continue
+			}
+			s.source = from
 		}
 		slices.SortFunc(s.extra, netip.Addr.Compare)
 		s.extra = slices.Compact(s.extra)

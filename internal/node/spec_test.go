@@ -38,6 +38,17 @@ func TestWanted(t *testing.T) {
 	}
 }
 
+// TestSource: programs send from a NAT source if the ENI says so, which must be
+// one that it carries.
+func TestSource(t *testing.T) {
+	a, b := host(2, "10.0.0.5"), host(3, "10.0.0.6")
+	a.Device.Source, b.Device.Source = netip.MustParseAddr("10.0.0.50"), netip.MustParseAddr("10.0.0.50")
+	specs, problems := wanted(vpc(a, b, natSource(4, "10.0.0.50", 2, 3)), "/run/i")
+	if len(specs) != 1 || specs[0].source != a.Device.Source || problems[3] == nil {
+		t.Errorf("%+v, %v", specs, problems)
+	}
+}
+
 func TestDifference(t *testing.T) {
 	addrs := rapid.Custom(func(t *rapid.T) []netip.Addr {
 		var list []netip.Addr

@@ -56,6 +56,9 @@ type Attachment struct {
 	// Netns is the namespace's path when the ENI was attached to one that
 	// exists already; empty when Isthmus makes one.
 	Netns string `json:"netns,omitempty"`
+	// Source is the NAT source (eni-…) on the device as which programs send;
+	// empty: as the ENI itself.
+	Source string `json:"source,omitempty"`
 }
 
 // Instance is a program started by "isthmus run": a namespace with one ENI.
@@ -63,6 +66,9 @@ type Instance struct {
 	Meta
 	ID        string `json:"id"` // i-…
 	Interface string `json:"interface"`
+	// Link is the version 2 VPC link of a program that was started outside
+	// every customer's VPC. It belongs to API Gateway's account.
+	Link string `json:"link,omitempty"`
 }
 
 // Key is the instance's id.

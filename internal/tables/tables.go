@@ -84,6 +84,9 @@ type Device struct {
 	// Netns is the path of a namespace that exists already; empty for one
 	// that the node makes and names after the ENI.
 	Netns string `json:"netns,omitempty"`
+	// Source is the address, of a NATSource that the ENI carries, from which
+	// programs send unless they choose; zero: the ENI's primary address.
+	Source netip.Addr `json:"source,omitzero"`
 }
 
 // RouteKind is a route's meaning; the values are those of enum route_kind.

@@ -30,9 +30,9 @@ func ensureExecuteAPI(tx *store.Tx, region string) error {
 	if !ok {
 		return fmt.Errorf("make endpoint service of %s: region %s has no API Gateway network", ExecuteAPI, region)
 	}
-	nodes := serviceGroup(tx, network, nodeGroup(region), "private-api-nodes")
+	nodes := serviceGroup(tx, network.VPC, nodeGroup(region), "private-api-nodes")
 	AddRule(tx, nodes, &resource.SecurityGroupRule{Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: anyIPv4})
-	gateway := serviceGroup(tx, network, serviceID("sg", region, "gateway"), "gateway")
+	gateway := serviceGroup(tx, network.VPC, serviceID("sg", region, "gateway"), "gateway")
 	for _, port := range []int{config.PrivateHTTPPort, config.PrivateHTTPSPort} {
 		AddRule(tx, gateway, &resource.SecurityGroupRule{Protocol: "tcp", From: port, To: port, ReferencedGroup: nodes.ID})
 	}
@@ -45,10 +45,11 @@ func ensureExecuteAPI(tx *store.Tx, region string) error {
 	return nil
 }
 
-// serviceGroup makes a security group without rules in API Gateway's network.
-func serviceGroup(tx *store.Tx, network Service, id, name string) *resource.SecurityGroup {
+// serviceGroup makes a security group without rules in a network of API
+// Gateway's.
+func serviceGroup(tx *store.Tx, v *resource.VPC, id, name string) *resource.SecurityGroup {
 	g := &resource.SecurityGroup{
-		Meta: newMeta(network.VPC.Account, network.VPC.Region, nil), ID: id, VPC: network.VPC.ID,
+		Meta: newMeta(v.Account, v.Region, nil), ID: id, VPC: v.ID,
 		Name: name, Description: "Isthmus " + name,
 	}
 	store.SecurityGroups.Put(tx, g)

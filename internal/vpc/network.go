@@ -36,6 +36,10 @@ func CreateVPC(tx *store.Tx, spec VPCSpec) (*resource.VPC, error) {
 	if err := checkVPCRange(spec.CIDR); err != nil {
 		return nil, err
 	}
+	return newVPC(tx, spec), nil
+}
+
+func newVPC(tx *store.Tx, spec VPCSpec) *resource.VPC {
 	if spec.ID == "" {
 		spec.ID = NewID("vpc")
 	}
@@ -53,7 +57,7 @@ func CreateVPC(tx *store.Tx, spec VPCSpec) (*resource.VPC, error) {
 	AddRule(tx, group, &resource.SecurityGroupRule{Protocol: "-1", From: -1, To: -1, ReferencedGroup: group.ID})
 	v.DefaultGroup = group.ID
 	store.VPCs.Put(tx, v)
-	return v, nil
+	return v
 }
 
 // noHosts are the ranges that no host can have an address in: "this" network,

@@ -42,12 +42,18 @@ func addHost(t *testing.T, m *machine.Machine, account, subnet, group string, op
 	if len(program) == 0 {
 		program = []string{"sleep", "infinity"}
 	}
+	return startHost(t, m, m.Run(context.WithoutCancel(t.Context()), account, subnet, group, options, program...))
+}
+
+// startHost starts an instance with a command that is an "isthmus run".
+func startHost(t *testing.T, m *machine.Machine, run *exec.Cmd) *host {
+	t.Helper()
 	log, err := os.CreateTemp(m.Dir, "host-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	h := &host{m: m, cmd: m.Run(context.WithoutCancel(t.Context()), account, subnet, group, options, program...)}
+	h := &host{m: m, cmd: run}
 	h.cmd.Stderr = log
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)

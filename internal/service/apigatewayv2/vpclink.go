@@ -145,7 +145,8 @@ func (s *Service) UpdateVpcLink(ctx context.Context, in *api.UpdateVpcLinkInput)
 	return (*api.UpdateVpcLinkOutput)(showVPCLink(l)), nil
 }
 
-// DeleteVpcLink begins the removal of a link that nothing refers to by its id.
+// DeleteVpcLink begins the removal of a link that nothing refers to by its id,
+// and no program uses.
 func (s *Service) DeleteVpcLink(ctx context.Context, in *api.DeleteVpcLinkInput) (*api.DeleteVpcLinkOutput, error) {
 	err := s.update(ctx, func(tx *store.Tx) error {
 		l, err := findVPCLink(ctx, tx, in.VpcLinkId)
@@ -157,6 +158,9 @@ func (s *Service) DeleteVpcLink(ctx context.Context, in *api.DeleteVpcLinkInput)
 		}
 		if refs := v1.DeployedReferences(tx, l.ID); len(refs) > 0 {
 			return badRequest("Cannot delete vpc link. Vpc link '%s', is referenced in [%s] in format of [RESTApiId:Method:Resource:Stage].", l.ID, strings.Join(refs, ", "))
+		}
+		if programs := users(tx, l.ID); len(programs) > 0 {
+			return badRequest("Cannot delete vpc link. Vpc link '%s', is used by [%s] in format of [Instance].", l.ID, strings.Join(programs, ", "))
 		}
 		l.Status, l.StatusMessage = resource.VPCLinkDeleting, "VPC link is deleting ENIs"
 		store.VPCLinksV2.Put(tx, l)
@@ -191,6 +195,16 @@ func references(r store.Reader, link string) []string {
 		}
 	}
 	return refs
+}
+
+// users lists the programs that "isthmus run" has started behind a link.
+func users(r store.Reader, link string) (ids []string) {
+	for i := range store.Instances.Scan(r) {
+		if i.Link == link {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids
 }
 
 func findVPCLink(ctx context.Context, r store.Reader, id *string) (*resource.VPCLinkV2, error) {
