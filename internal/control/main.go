@@ -12,21 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/isthmus-net/isthmus/internal/feed"
-	"github.com/isthmus-net/isthmus/internal/service/apigateway"
-	"github.com/isthmus-net/isthmus/internal/service/apigatewayv2"
-	"github.com/isthmus-net/isthmus/internal/service/ec2"
-	"github.com/isthmus-net/isthmus/internal/service/elbv2"
-	"github.com/isthmus-net/isthmus/internal/service/servicediscovery"
-	"github.com/isthmus-net/isthmus/internal/service/sts"
+	"github.com/isthmus-net/isthmus/internal/service"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
 	"github.com/isthmus-net/isthmus/internal/wire"
-	wireapigateway "github.com/isthmus-net/isthmus/internal/wire/apigateway"
-	wireapigatewayv2 "github.com/isthmus-net/isthmus/internal/wire/apigatewayv2"
-	wireec2 "github.com/isthmus-net/isthmus/internal/wire/ec2"
-	wireelbv2 "github.com/isthmus-net/isthmus/internal/wire/elbv2"
-	wireservicediscovery "github.com/isthmus-net/isthmus/internal/wire/servicediscovery"
-	wirests "github.com/isthmus-net/isthmus/internal/wire/sts"
 )
 
 // Config says where the control process finds what it needs.
@@ -78,14 +67,7 @@ func Main(ctx context.Context, c Config) (err error) {
 	api := &http.Server{
 		Handler: wire.NewHandler(wire.Options{
 			DefaultRegion: c.Region, OneRegion: true, Reserved: []string{vpc.ServiceAccount(c.Region)}, Log: c.Log,
-		},
-			wire.Service{API: wireec2.API, Server: ec2.New(db)},
-			wire.Service{API: wireelbv2.API, Server: elbv2.New(db)},
-			wire.Service{API: wireapigateway.API, Server: apigateway.New(db)},
-			wire.Service{API: wireapigatewayv2.API, Server: apigatewayv2.New(db)},
-			wire.Service{API: wireservicediscovery.API, Server: servicediscovery.New(db)},
-			wire.Service{API: wirests.API, Server: sts.Service{}},
-		),
+		}, service.All(db)...),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

@@ -62,6 +62,9 @@ func MethodOf[S, I, O any](f func(S, context.Context, *I) (*O, error)) Method {
 type Service struct {
 	API    API
 	Server any
+	// Partly says of operations that are not supported as a whole what is
+	// refused, or has no effect.
+	Partly map[string]string
 }
 
 // Error is an error that the client sees. Services return it.
