@@ -8,6 +8,10 @@ export PATH := $(PATH):/usr/sbin:/sbin
 demo: dependencies build
 	demo/run
 
+# make example-privatelink, and the others of the folder.
+example-%: dependencies build
+	examples/run $*
+
 test: dependencies build
 	@test $$(id -u) = 0 || { echo 'the tests make namespaces: run them as root' >&2; exit 1; }
 	$(GO) test -race -timeout 15m ./...
