@@ -10,8 +10,7 @@
 #define IDLE_TCP 432000 /* seconds; EC2's connection tracking */
 #define IDLE_UDP 180
 #define IDLE_ICMP 30
-#define IDLE_NAT_TCP 350      /* Hyperplane's */
-#define IDLE_BALANCED_UDP 120 /* NLB's */
+#define IDLE_NAT_TCP 350 /* Hyperplane's */
 
 /*
  * The way of a flow from the ENI that sends to the ENI that receives.
@@ -74,7 +73,7 @@ __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bo
 	struct listener *listener;
 	struct target target;
 	struct eni *node, *receiver;
-	__u32 at, idle;
+	__u32 at;
 	__u64 hash;
 
 	if (!key || !path)
@@ -92,8 +91,7 @@ __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bo
 	listener = find_listener(number, path->dport, key->proto);
 	if (!listener)
 		return DROP_NO_LISTENER;
-	idle = key->proto == IPPROTO_TCP ? listener->idle : IDLE_BALANCED_UDP;
-	path->idle = at && path->idle < idle ? path->idle : idle;
+	path->idle = at && path->idle < listener->idle ? path->idle : listener->idle;
 
 	if (path->known) {
 		if (at >= path->choices)

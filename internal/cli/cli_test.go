@@ -145,6 +145,8 @@ func TestRoleArguments(t *testing.T) {
 		&gatewayCmd{logFlags: log, Feed: "/f", Hosts: []string{"a", "b"}, ExposeCause: true, Listeners: 2},
 		&gatewayCmd{logFlags: log, Feed: "/f"},
 		&healthCmd{log, "/f"},
+		&dnsCmd{logFlags: log, Feed: "/f"},
+		&dnsCmd{logFlags: log, Feed: "/f", Host: true, Forward: true},
 	} {
 		var c commands
 		parser, err := kong.New(&c)
@@ -155,7 +157,7 @@ func TestRoleArguments(t *testing.T) {
 			t.Errorf("%v: %v", want.args(), err)
 			continue
 		}
-		got := map[string]any{"control": &c.Control, "gateway": &c.Gateway, "health": &c.Health}[want.args()[0]]
+		got := map[string]any{"control": &c.Control, "gateway": &c.Gateway, "health": &c.Health, "dns": &c.DNS}[want.args()[0]]
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%v became %+v, want %+v", want.args(), got, want)
 		}
@@ -169,7 +171,7 @@ func TestRoleAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	for _, role := range []string{"control", "gateway", "health"} {
+	for _, role := range []string{"control", "gateway", "health", "dns"} {
 		var errs bytes.Buffer
 		status := Main(t.Context(), Env{Args: []string{role}, Stdin: null, Stderr: &errs})
 		if status != 1 || !strings.Contains(errs.String(), "isthmus serve") {
@@ -185,7 +187,7 @@ func TestAllow(t *testing.T) {
 		want bool
 	}{
 		{"node", 0, true}, {"node", uidGateway, false}, {"gateway", uidGateway, true}, {"gateway", uidHealth, false},
-		{"gateway", 0, false}, {"health", uidHealth, true}, {"", 0, false}, {"control", uidControl, false},
+		{"gateway", 0, false}, {"health", uidHealth, true}, {"dns", uidDNS, true}, {"dns", uidGateway, false}, {"", 0, false}, {"control", uidControl, false},
 	} {
 		if got := allow(feed.Role(c.role), c.uid); got != c.want {
 			t.Errorf("%s as %d: %v", c.role, c.uid, got)

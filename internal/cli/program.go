@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -22,6 +23,9 @@ type program struct {
 	// user to run as; empty: as whom isthmus runs, with all privileges.
 	user string
 	ns   *netns.NS
+	// resolver is what the program asks about names; the zero address leaves
+	// it what is configured for the machine.
+	resolver netip.Addr
 }
 
 // run runs the program until it ends. It is sent the signals that isthmus
@@ -50,6 +54,9 @@ func (p program) run(env *Env) error {
 		// as the program, which the kernel takes for its child, not isthmus's.
 		runtime.LockOSThread()
 		err := p.ns.Enter()
+		if err == nil && p.resolver.IsValid() {
+			err = useResolver(p.resolver)
+		}
 		if err == nil && p.user != "" {
 			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 		}
@@ -77,6 +84,36 @@ func (p program) run(env *Env) error {
 			return result(err)
 		}
 	}
+}
+
+// useResolver gives the thread, and what it starts, a mount namespace in which
+// resolv.conf names a resolver.
+func useResolver(a netip.Addr) error {
+	const path = "/etc/resolv.conf"
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil // nothing to put it over
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make mount namespace: %w", err)
+	}
+	// What the machine mounts is still seen, but not the other way round.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	f, err := os.CreateTemp("", "isthmus-resolv-*.conf")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "nameserver %s\noptions timeout:2 attempts:3\n", a)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = unix.Mount(f.Name(), path, "", unix.MS_BIND, "")
+	}
+	// The mount keeps the file.
+	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return nil
 }
 
 // result is the exit status of a program, as shells have it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/control"
+	"github.com/isthmus-net/isthmus/internal/dns"
+	"github.com/isthmus-net/isthmus/internal/dns/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway"
 	"github.com/isthmus-net/isthmus/internal/health"
@@ -27,6 +30,7 @@ const (
 	uidControl = 61901
 	uidGateway = 61902
 	uidHealth  = 61903
+	uidDNS     = 61905
 	gid        = 61900
 )
 
@@ -39,6 +43,8 @@ func allow(role feed.Role, uid int) bool {
 		return uid == uidGateway
 	case "health":
 		return uid == uidHealth
+	case "dns":
+		return uid == uidDNS
 	}
 	return false
 }
@@ -194,4 +200,65 @@ func (c *healthCmd) Run(ctx context.Context, env *Env) error {
 
 func (c *healthCmd) args() []string {
 	return append(append([]string{"health"}, c.logFlags.args()...), "--feed", c.Feed)
+}
+
+type dnsCmd struct {
+	logFlags
+	Feed string
+	// Host and Forward say which sockets were handed over beside the two inside
+	// API Gateway's VPC, in the order of sockets.
+	Host    bool
+	Forward bool
+}
+
+func (c *dnsCmd) Run(ctx context.Context, env *Env) error {
+	return role(ctx, env, func(ctx context.Context) (err error) {
+		p := dns.Process{Feed: c.Feed, Log: c.logger("dns", env)}
+		next := 0
+		if c.Forward {
+			if p.Forward, err = supervise.Conn(next); err != nil {
+				return err
+			}
+			next++
+		}
+		for _, s := range []struct {
+			handed bool
+			to     *dns.Sockets
+		}{{c.Host, &p.Host}, {true, &p.Inside}} {
+			if !s.handed {
+				continue
+			}
+			if s.to.TCP, err = supervise.Listener(next); err != nil {
+				return err
+			}
+			if s.to.UDP, err = supervise.PacketConn(next + 1); err != nil {
+				return err
+			}
+			next += 2
+		}
+		return dns.Main(ctx, p)
+	})
+}
+
+// sockets are those that the process is to be handed, in the order of Run.
+func (c *dnsCmd) sockets(host, forward netip.AddrPort) (listen, inside []string) {
+	if c.Forward {
+		listen = append(listen, "connect:"+forward.String())
+	}
+	if c.Host {
+		listen = append(listen, host.String(), "udp:"+host.String())
+	}
+	at := netip.AddrPortFrom(netip.IPv4Unspecified(), config.Port).String()
+	return listen, []string{at, "udp:" + at}
+}
+
+func (c *dnsCmd) args() []string {
+	args := append(append([]string{"dns"}, c.logFlags.args()...), "--feed", c.Feed)
+	if c.Host {
+		args = append(args, "--host")
+	}
+	if c.Forward {
+		args = append(args, "--forward")
+	}
+	return args
 }

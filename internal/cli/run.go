@@ -27,7 +27,8 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return examples(`Makes a network interface in a subnet, and runs a program in a namespace that has
 no other network. Instance and network interface end with the program. The
-program is run as a user without privileges; it may listen on any port.
+program is run as a user without privileges; it may listen on any port. Names it
+looks up are answered by the VPC's resolver.
 
 With --link the program is in no VPC, as functions are: what it connects to, it
 reaches as one of the link's network interfaces, under the link's security
@@ -77,12 +78,12 @@ func (c *runCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 		return err
 	}
 	fmt.Fprintf(env.Stderr, "isthmus: %s %s %s\n", made.Instance, made.Interface, made.Address)
-	return program{args: args, user: c.User, ns: ns}.run(env)
+	return program{args: args, user: c.User, ns: ns, resolver: made.Resolver}.run(env)
 }
 
 type execCmd struct {
 	User      string   `help:"User to run the command as, name or number; else with all privileges."`
-	Interface string   `arg:"" help:"Network interface (eni-…), or gateway or health for those of Isthmus's own processes."`
+	Interface string   `arg:"" help:"Network interface (eni-…), or gateway, health or dns for those of Isthmus's own processes."`
 	Program   []string `arg:"" passthrough:"" help:"The command and its arguments."`
 }
 
@@ -99,7 +100,8 @@ func (c *execCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 	if err != nil {
 		return err
 	}
-	conn, err := node.Call(ctx, dir.Socket(), "exec", node.ExecParams{Interface: c.Interface}, nil)
+	var at node.ExecResult
+	conn, err := node.Call(ctx, dir.Socket(), "exec", node.ExecParams{Interface: c.Interface}, &at)
 	if err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func (c *execCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 	if err != nil {
 		return err
 	}
-	return program{args: args, user: c.User, ns: ns}.run(env)
+	return program{args: args, user: c.User, ns: ns, resolver: at.Resolver}.run(env)
 }
 
 type attachCmd struct {
@@ -152,6 +154,9 @@ func (c *attachCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 		fmt.Fprintf(env.Stderr, "isthmus: %s detached\n", made.Interface)
 	} else {
 		fmt.Fprintf(env.Stderr, "isthmus: %s attached, address %s\n", made.Interface, made.Address)
+		if made.Resolver.IsValid() {
+			fmt.Fprintf(env.Stderr, "isthmus: names of the VPC are answered at %s (nameserver in the resolv.conf of what runs there)\n", made.Resolver)
+		}
 	}
 	return nil
 }

@@ -33,17 +33,20 @@ type serveCmd struct {
 	GatewayListen          netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
 	GatewayHost            []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
 	ExposeCause            bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
+	DNSListen              netip.AddrPort `name:"dns-listen" help:"Address at which names are answered for this machine; loopback only." placeholder:"IP:PORT"`
+	DNSForward             netip.AddrPort `name:"dns-forward" help:"Resolver that is asked about names of the outside; nobody is if it is not given." placeholder:"IP:PORT"`
 	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
 	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
 	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
 }
 
 func (serveCmd) Help() string {
-	return examples(`Runs the control plane, the gateway and the health checker as users without
-privileges, and puts what they decide in force. Ctrl-C ends these processes;
+	return examples(`Runs the control plane, the gateway, the health checker and the resolver as users
+without privileges, and puts what they decide in force. Ctrl-C ends these processes;
 packets keep flowing until isthmus down.`,
 		"isthmus serve",
 		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
+		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
 		"isthmus serve --run-dir /tmp/i/run --data-dir /srv/i   # a second instance, in another network namespace",
 	)
 }
@@ -62,6 +65,8 @@ func (c *serveCmd) check() error {
 	case !c.APIListen.Addr().IsLoopback():
 		return fmt.Errorf("--api-listen %s: the AWS API accepts any credentials, so that it listens on loopback addresses only; "+
 			"reach it from elsewhere through an SSH tunnel", c.APIListen)
+	case c.DNSListen.IsValid() && (!c.DNSListen.Addr().IsLoopback() || c.DNSListen.Port() == 0):
+		return fmt.Errorf("--dns-listen %s: names are answered at a port of a loopback address only", c.DNSListen)
 	}
 	return nil
 }
@@ -195,7 +200,18 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	if _, err := s.inside(ctx, supervise.Spec{Name: node.OwnerHealth, Args: health.args(), UID: uidHealth}); err != nil {
 		return err
 	}
+	if err := s.resolve(ctx); err != nil {
+		return err
+	}
 	return s.answer(ctx)
+}
+
+// resolve starts the resolver.
+func (s *server) resolve(ctx context.Context) error {
+	c := dnsCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Host: s.DNSListen.IsValid(), Forward: s.DNSForward.IsValid()}
+	listen, inside := c.sockets(s.DNSListen, s.DNSForward)
+	_, err := s.inside(ctx, supervise.Spec{Name: node.OwnerDNS, Args: c.args(), UID: uidDNS, Listen: listen, Inside: inside})
+	return err
 }
 
 // privateListen are where the gateway listens in API Gateway's VPC, to which

@@ -278,7 +278,7 @@ func TestServe(t *testing.T) {
 	m := newMachine(t)
 	serve := m.serve()
 	before := m.status()
-	if len(before.Processes) != 3 || len(before.Interfaces) != 2 {
+	if len(before.Processes) != 4 || len(before.Interfaces) != 3 {
 		t.Fatalf("status %+v", before)
 	}
 	if out, err := m.isthmus("exec", "gateway", "--", "readlink", "/proc/self/ns/net"); err != nil {
@@ -294,7 +294,7 @@ func TestServe(t *testing.T) {
 	if !errors.As(err, &failed) || failed.ExitCode() != 7 {
 		t.Errorf("run: %v", err)
 	}
-	if n := len(m.status().Interfaces); n != 2 {
+	if n := len(m.status().Interfaces); n != 5 { // two are the resolver of the VPC
 		t.Errorf("%d interfaces after the program", n)
 	}
 

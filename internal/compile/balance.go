@@ -11,16 +11,17 @@ import (
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
 
-const defaultTCPIdle = 350 // seconds
+// Idle times of NLB, in seconds. That of UDP can't be changed.
+const (
+	defaultTCPIdle = 350
+	udpIdle        = 120
+)
 
 // balance adds the listeners of all load balancers' nodes, and what they
 // choose from.
 func (c *compiler) balance(t *tables.Tables) {
 	groups := index(c.in.TargetGroups)
-	healthy := map[string]bool{}
-	for _, h := range c.in.TargetHealth {
-		healthy[h.Key()] = h.State == "healthy"
-	}
+	healthy := healthyTargets(c.in.TargetHealth)
 	for _, l := range c.in.Listeners {
 		lb, group := c.balancers[l.LoadBalancer], groups[l.TargetGroup]
 		if lb == nil || group == nil {
@@ -47,7 +48,7 @@ func (c *compiler) balance(t *tables.Tables) {
 					Port:           uint16(l.Port),
 					Targets:        set.ID,
 					Group:          member,
-					Idle:           idleTimeout(l),
+					Idle:           idleTimeout(l, protocol),
 					PreserveClient: preservesClient(group),
 					ID:             l.ARN,
 				})
@@ -97,7 +98,10 @@ func preservesClient(g *resource.TargetGroup) bool {
 	return g.TargetType == "instance" || g.Protocol != "TCP"
 }
 
-func idleTimeout(l *resource.Listener) uint16 {
+func idleTimeout(l *resource.Listener, protocol uint8) uint16 {
+	if protocol == tables.UDP {
+		return udpIdle
+	}
 	if n, err := strconv.ParseUint(l.Attributes["tcp.idle_timeout.seconds"], 10, 16); err == nil {
 		return uint16(n)
 	}
@@ -136,6 +140,39 @@ func targetSet(targets []resource.Target) tables.TargetSet {
 	}
 	s.ID = max(h.Sum64(), 1)
 	return s
+}
+
+// servingZones are the nodes of a balancer that its name leads to. A zone in
+// which one of the target groups has no healthy target is left out, unless that
+// is so in every zone. An Application Load Balancer works across zones.
+func servingZones(lb *resource.LoadBalancer, listeners []*resource.Listener, groups map[string]*resource.TargetGroup, healthy map[string]bool) []resource.LoadBalancerZone {
+	if lb.Type == "application" {
+		return lb.Zones
+	}
+	var serving []resource.LoadBalancerZone
+	for _, z := range lb.Zones {
+		if !slices.ContainsFunc(listeners, func(l *resource.Listener) bool {
+			group := groups[l.TargetGroup]
+			return group != nil && !slices.ContainsFunc(inZone(group.Targets, z.Zone, crossZone(lb, group)), func(t resource.Target) bool {
+				return t.DrainingUntil == 0 && healthy[resource.TargetHealthKey(group.ARN, t.ID, t.Port)]
+			})
+		}) {
+			serving = append(serving, z)
+		}
+	}
+	if len(serving) == 0 {
+		return lb.Zones
+	}
+	return serving
+}
+
+// healthyTargets are the keys of the healthy ones.
+func healthyTargets(rows []*resource.TargetHealth) map[string]bool {
+	healthy := map[string]bool{}
+	for _, h := range rows {
+		healthy[h.Key()] = h.State == "healthy"
+	}
+	return healthy
 }
 
 func addrPort(t resource.Target) netip.AddrPort {

@@ -39,7 +39,7 @@ var privatePorts = []struct{ endpoint, gateway uint16 }{
 // endpoint.
 func (c *compiler) invoke(t *tables.Tables) {
 	for _, e := range c.in.VPCEndpoints {
-		gateway := c.gateways[e.Region]
+		gateway := c.processes[processKey{"gateway", e.Region}]
 		if gateway == nil {
 			continue
 		}

@@ -40,7 +40,7 @@ func Tables(in Input) *tables.Tables {
 	}
 	for _, r := range in.RouteTables {
 		if vpc := c.vpcs[r.VPC]; vpc != nil {
-			t.RouteTables = append(t.RouteTables, routeTable(r, vpc))
+			t.RouteTables = append(t.RouteTables, c.routeTable(r, vpc))
 		}
 	}
 	for _, n := range in.NetworkInterfaces {
@@ -50,6 +50,7 @@ func Tables(in Input) *tables.Tables {
 	}
 	c.balance(t)
 	c.invoke(t)
+	c.resolve(t)
 	for _, s := range c.ruleSets {
 		t.RuleSets = append(t.RuleSets, s.set)
 	}
@@ -89,9 +90,12 @@ type compiler struct {
 	endpoints    map[string]*resource.VPCEndpoint
 	services     map[string]*resource.EndpointService
 	balancers    map[string]*resource.LoadBalancer
-	nodes        map[string]*resource.LoadBalancer     // by the node's ENI
-	gateways     map[string]*resource.NetworkInterface // of the gateway process, by region
+	nodes        map[string]*resource.LoadBalancer // by the node's ENI
+	processes    map[processKey]*resource.NetworkInterface
 }
+
+// processKey names one of Isthmus's own processes that have an ENI.
+type processKey struct{ owner, region string }
 
 type compiledRules struct {
 	set  tables.RuleSet
@@ -113,7 +117,7 @@ func newCompiler(in Input) *compiler {
 		services:     index(in.EndpointServices),
 		balancers:    index(in.LoadBalancers),
 		nodes:        map[string]*resource.LoadBalancer{},
-		gateways:     map[string]*resource.NetworkInterface{},
+		processes:    map[processKey]*resource.NetworkInterface{},
 	}
 	for _, r := range in.RouteTables {
 		if r.Main != "" {
@@ -127,8 +131,8 @@ func newCompiler(in Input) *compiler {
 		c.groupRules[r.Group] = append(c.groupRules[r.Group], r)
 	}
 	for _, n := range in.NetworkInterfaces {
-		if n.Owner == "gateway" && n.Requester == "isthmus" && len(n.Addresses) > 0 {
-			c.gateways[n.Region] = n
+		if n.Requester == "isthmus" && n.Attachment != nil && len(n.Addresses) > 0 {
+			c.processes[processKey{n.Owner, n.Region}] = n
 		}
 		for _, g := range n.Groups {
 			for _, a := range n.Addresses {
@@ -149,12 +153,17 @@ func newCompiler(in Input) *compiler {
 	return c
 }
 
-func routeTable(r *resource.RouteTable, vpc *resource.VPC) tables.RouteTable {
+func (c *compiler) routeTable(r *resource.RouteTable, vpc *resource.VPC) tables.RouteTable {
 	t := tables.RouteTable{Number: r.Number, ID: r.ID}
 	for _, p := range vpc.CIDRs {
 		t.Routes = append(t.Routes, tables.Route{Prefix: p, Kind: tables.Local})
 	}
+	own := c.resolverRoutes(vpc)
+	t.Routes = append(t.Routes, own...)
 	for _, route := range r.Routes {
+		if slices.ContainsFunc(own, func(o tables.Route) bool { return o.Prefix == route.Destination }) {
+			continue
+		}
 		kind := tables.Blackhole
 		switch route.Kind {
 		case resource.RouteLocal:
@@ -191,8 +200,8 @@ func (c *compiler) eni(n *resource.NetworkInterface) (e tables.ENI, ok bool) {
 	if e.RouteTable = c.routeTables[n.Subnet]; e.RouteTable == 0 {
 		e.RouteTable = c.mainTables[n.VPC]
 	}
-	e.Ingress, e.IngressOpen = c.rules(n.Groups, false)
-	e.Egress, e.EgressOpen = c.rules(n.Groups, true)
+	e.Ingress, e.IngressOpen = c.rules(n.VPC, n.Groups, false)
+	e.Egress, e.EgressOpen = c.rules(n.VPC, n.Groups, true)
 
 	switch {
 	case n.NAT != "":
@@ -253,8 +262,9 @@ func (c *compiler) endpointPeer(e *resource.VPCEndpoint, zone string) uint32 {
 	return 0
 }
 
-// rules is the rule set of a set of groups in one direction; zero for none.
-func (c *compiler) rules(groups []string, egress bool) (id uint64, open bool) {
+// rules is the rule set of a set of a VPC's groups in one direction; zero for
+// none.
+func (c *compiler) rules(vpc string, groups []string, egress bool) (id uint64, open bool) {
 	if len(groups) == 0 {
 		return 0, false
 	}
@@ -265,6 +275,9 @@ func (c *compiler) rules(groups []string, egress bool) (id uint64, open bool) {
 	r, ok := c.ruleSets[key]
 	if !ok {
 		var grants []grant
+		if egress {
+			grants = c.toResolver(vpc)
+		}
 		for _, g := range groups {
 			for _, rule := range c.groupRules[g] {
 				if rule.Egress == egress {

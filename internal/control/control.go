@@ -21,6 +21,7 @@ const (
 	roleNode    feed.Role = "node"
 	roleGateway feed.Role = "gateway"
 	roleHealth  feed.Role = "health"
+	roleDNS     feed.Role = "dns"
 )
 
 // controller turns each snapshot of the store into configuration.
@@ -100,7 +101,7 @@ func (c *controller) compile(s *store.Snapshot) error {
 	}
 	g.Certificate, g.Key = leaf.certificate, leaf.key
 	c.tracer.set(t)
-	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in)}
+	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region))}
 	c.revision = s.Revision()
 	return c.publish(roleNode, t)
 }
@@ -169,13 +170,17 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 	return idle, err
 }
 
-// served says whether the gateway, too, has applied what belongs to the newest
-// snapshot.
+// served says whether the gateway and the resolver, too, have applied what
+// belongs to the newest snapshot.
 func (c *controller) served() bool {
-	return c.held == nil && c.feed.Applied(roleGateway) >= c.published[roleGateway].revision
+	return c.held == nil && c.applied(roleGateway) && c.applied(roleDNS)
+}
+
+func (c *controller) applied(role feed.Role) bool {
+	return c.feed.Applied(role) >= c.published[role].revision
 }
 
 // inForce says whether the node has applied the tables of the newest snapshot.
 func (c *controller) inForce() bool {
-	return c.feed.Applied(roleNode) >= c.published[roleNode].revision
+	return c.applied(roleNode)
 }

@@ -46,3 +46,22 @@ func gateway(r store.Reader, region string) compile.GatewayInput {
 		CloudMapInstances: store.CloudMapInstances.List(r),
 	}
 }
+
+// names reads what the resolver's configuration is made of.
+func names(r store.Reader, region string) compile.NamesInput {
+	return compile.NamesInput{
+		Region:            region,
+		VPCs:              store.VPCs.List(r),
+		Subnets:           store.Subnets.List(r),
+		Interfaces:        store.NetworkInterfaces.List(r),
+		Endpoints:         store.VPCEndpoints.List(r),
+		RestAPIs:          store.RestAPIs.List(r),
+		LoadBalancers:     store.LoadBalancers.List(r),
+		Listeners:         store.Listeners.List(r),
+		TargetGroups:      store.TargetGroups.List(r),
+		TargetHealth:      store.TargetHealth.List(r),
+		Namespaces:        store.CloudMapNamespaces.List(r),
+		CloudMapServices:  store.CloudMapServices.List(r),
+		CloudMapInstances: store.CloudMapInstances.List(r),
+	}
+}

@@ -53,6 +53,14 @@ func Main(ctx context.Context, c Config) (err error) {
 	if _, err := db.Update(ctx, func(tx *store.Tx) error { return vpc.EnsureServiceVPC(tx, c.Region) }); err != nil {
 		return fmt.Errorf("make API Gateway's network: %w", err)
 	}
+	for more := true; more; {
+		if _, err := db.Update(ctx, func(tx *store.Tx) (err error) {
+			more, err = vpc.AddResolvers(tx, c.Region)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 
 	issuer, err := ensureAuthority(ctx, db, c.Region, time.Now())
 	if err != nil {

@@ -13,41 +13,56 @@ import (
 	"github.com/isthmus-net/isthmus/internal/store"
 )
 
-// TestOperationsWaitForTheGateway: a deregistration has succeeded when the
-// node and the gateway have applied what belongs to it, not before.
-func TestOperationsWaitForTheGateway(t *testing.T) {
-	p := newPlant(t)
-	for range cap(p.gate) {
-		p.gate <- struct{}{}
+// TestOperationsWait: a deregistration has succeeded when the node, the gateway
+// and the resolver have applied what belongs to it, not before.
+func TestOperationsWait(t *testing.T) {
+	for _, late := range []feed.Role{roleGateway, roleDNS} {
+		t.Run(string(late), func(t *testing.T) {
+			p := newPlant(t)
+			for range cap(p.gate) {
+				p.gate <- struct{}{}
+			}
+			released := make(chan struct{})
+			for _, role := range []feed.Role{roleGateway, roleDNS} {
+				p.subscribe(role, func(ctx context.Context) {
+					if role != late {
+						return
+					}
+					select {
+					case <-released:
+					case <-ctx.Done():
+					}
+				})
+			}
+			o := &resource.CloudMapOperation{Account: account, Region: region, ID: "a-00000001", Status: resource.OperationSubmitted, Created: time.Now()}
+			p.put(func(tx *store.Tx) { store.CloudMapOperations.Put(tx, o) })
+			// Something else that waits for the node, and must not wait for the others.
+			p.balancer()
+			p.until("the balancer is active", func(s *store.Snapshot) bool {
+				if now, _ := store.CloudMapOperations.Get(s, o.Key()); now.Status != resource.OperationSubmitted {
+					t.Fatalf("%s while one has applied nothing", now.Status)
+				}
+				return store.LoadBalancers.List(s)[0].State == "active"
+			})
+			close(released)
+			p.until("SUCCESS", func(s *store.Snapshot) bool {
+				now, _ := store.CloudMapOperations.Get(s, o.Key())
+				return now.Status == resource.OperationSuccess && !now.Updated.IsZero()
+			})
+		})
 	}
-	released := make(chan struct{})
-	gateway := feed.Dial(feed.ClientOptions{Path: p.socket, Role: roleGateway, OnConfig: func(ctx context.Context, _ int64, _ json.RawMessage) error {
-		select {
-		case <-released:
-		case <-ctx.Done():
-		}
+}
+
+// subscribe applies the configurations of a role until the test ends.
+func (p *plant) subscribe(role feed.Role, apply func(context.Context)) {
+	client := feed.Dial(feed.ClientOptions{Path: p.socket, Role: role, OnConfig: func(ctx context.Context, _ int64, _ json.RawMessage) error {
+		apply(ctx)
 		return ctx.Err()
 	}})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(p.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- gateway.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
-
-	o := &resource.CloudMapOperation{Account: account, Region: region, ID: "a-00000001", Status: resource.OperationSubmitted, Created: time.Now()}
-	p.put(func(tx *store.Tx) { store.CloudMapOperations.Put(tx, o) })
-	// Something else that waits for the node, and must not wait for the gateway.
-	p.balancer()
-	p.until("the balancer is active", func(s *store.Snapshot) bool {
-		if now, _ := store.CloudMapOperations.Get(s, o.Key()); now.Status != resource.OperationSubmitted {
-			t.Fatalf("%s while the gateway has applied nothing", now.Status)
-		}
-		return store.LoadBalancers.List(s)[0].State == "active"
-	})
-	close(released)
-	p.until("SUCCESS", func(s *store.Snapshot) bool {
-		now, _ := store.CloudMapOperations.Get(s, o.Key())
-		return now.Status == resource.OperationSuccess && !now.Updated.IsZero()
-	})
+	go func() { ended <- client.Run(ctx) }()
+	p.t.Cleanup(func() { cancel(); <-ended })
 }
 
 func TestOperationsAreForgotten(t *testing.T) {

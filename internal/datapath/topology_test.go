@@ -86,11 +86,11 @@ func topology() *tables.Tables {
 		Members: []tables.Member{{Group: group, Target: netip.MustParseAddrPort("10.0.0.10:8080")}},
 	}
 	for _, l := range []tables.Listener{
-		{Protocol: tables.TCP, Port: 80},
-		{Protocol: tables.UDP, Port: 80},
-		{Protocol: tables.TCP, Port: 81, PreserveClient: true},
+		{Protocol: tables.TCP, Port: 80, Idle: 300},
+		{Protocol: tables.UDP, Port: 80, Idle: 120},
+		{Protocol: tables.TCP, Port: 81, Idle: 300, PreserveClient: true},
 	} {
-		l.ENI, l.Targets, l.Group, l.Idle = node, targetSet, group, 300
+		l.ENI, l.Targets, l.Group = node, targetSet, group
 		t.Listeners = append(t.Listeners, l)
 	}
 	t.ENIs[endpoint-1].Peer = node

@@ -27,6 +27,7 @@ const (
 const (
 	OwnerGateway = "gateway"
 	OwnerHealth  = "health"
+	OwnerDNS     = "dns"
 )
 
 // Control is the control process, as package feed reaches it.
@@ -110,6 +111,8 @@ type RunResult struct {
 	Instance  string     `json:"instance"`
 	Interface string     `json:"interface"`
 	Address   netip.Addr `json:"address"`
+	// Resolver answers names in the VPC; the zero address if nobody does.
+	Resolver netip.Addr `json:"resolver,omitzero"`
 }
 
 func (c *Commands) run(ctx context.Context, p RunParams) (Answer, error) {
@@ -137,6 +140,7 @@ func (c *Commands) run(ctx context.Context, p RunParams) (Answer, error) {
 		release()
 		return Answer{}, err
 	}
+	made.Resolver = c.Node.Resolver(made.Interface)
 	return Answer{Result: made, Files: []*os.File{ns.File(), held}, Released: release}, nil
 }
 
@@ -153,8 +157,9 @@ type ExecParams struct {
 
 // ExecResult comes with the namespace as a file.
 type ExecResult struct {
-	Interface string `json:"interface"`
-	Netns     string `json:"netns"` // path
+	Interface string     `json:"interface"`
+	Netns     string     `json:"netns"`             // path
+	Resolver  netip.Addr `json:"resolver,omitzero"` // as in RunResult
 }
 
 func (c *Commands) exec(_ context.Context, p ExecParams) (Answer, error) {
@@ -162,7 +167,7 @@ func (c *Commands) exec(_ context.Context, p ExecParams) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Result: ExecResult{id, path}, Files: []*os.File{ns.File()}}, nil
+	return Answer{Result: ExecResult{id, path, c.Node.Resolver(id)}, Files: []*os.File{ns.File()}}, nil
 }
 
 // AttachParams put an ENI into a namespace that exists, or take it out.
@@ -176,6 +181,7 @@ type AttachParams struct {
 type AttachResult struct {
 	Interface string     `json:"interface"`
 	Address   netip.Addr `json:"address"`
+	Resolver  netip.Addr `json:"resolver,omitzero"` // as in RunResult
 }
 
 func (c *Commands) attach(ctx context.Context, p AttachParams) (Answer, error) {
@@ -200,6 +206,7 @@ func (c *Commands) attach(ctx context.Context, p AttachParams) (Answer, error) {
 		return Answer{}, err
 	}
 	ns.Close()
+	made.Resolver = c.Node.Resolver(made.Interface)
 	return Answer{Result: made}, nil
 }
 
@@ -223,7 +230,7 @@ func (n *Node) Namespace(name string) (id, path string, ns *netns.NS, err error)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	id = name
-	if name == OwnerGateway || name == OwnerHealth {
+	if name == OwnerGateway || name == OwnerHealth || name == OwnerDNS {
 		id = owned(n.tables, name)
 	}
 	d, problem := n.find(id)

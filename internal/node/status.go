@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
@@ -119,4 +120,42 @@ func (n *Node) InterfaceOf(number uint32) string {
 		}
 	}
 	return ""
+}
+
+// Resolver is the address at which names are answered for what runs on an ENI's
+// device; the zero address if they are not.
+func (n *Node) Resolver(eni string) netip.Addr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.tables == nil {
+		return netip.Addr{}
+	}
+	i := slices.IndexFunc(n.tables.ENIs, func(e tables.ENI) bool { return e.ID == eni })
+	if i < 0 {
+		return netip.Addr{}
+	}
+	network := networkOf(n.tables, &n.tables.ENIs[i])
+	for _, e := range n.tables.ENIs {
+		if e.Network == network && e.Kind == tables.Endpoint && slices.Contains(e.Addresses, resource.LinkLocalResolver) {
+			return e.Addresses[0]
+		}
+	}
+	return netip.Addr{}
+}
+
+// networkOf is the network in which what is sent from an ENI's device appears.
+func networkOf(t *tables.Tables, on *tables.ENI) uint32 {
+	if on.Device == nil || !on.Device.Source.IsValid() {
+		return on.Network
+	}
+	for _, source := range t.ENIs {
+		if source.Kind == tables.NATSource && source.Carrier == on.Number && source.Addresses[0] == on.Device.Source {
+			for _, peer := range t.ENIs {
+				if peer.Number == source.Peer {
+					return peer.Network
+				}
+			}
+		}
+	}
+	return on.Network
 }

@@ -76,5 +76,30 @@ type VPCEndpoint struct {
 	ManagedBy string `json:"managedBy,omitempty"`
 }
 
+// Name is the endpoint's regional name.
+func (e *VPCEndpoint) Name() string { return e.ID + "-" + e.DNSSuffix + "." + e.domain() }
+
+// ZonalName is the name of the endpoint's interface in a zone.
+func (e *VPCEndpoint) ZonalName(zone string) string {
+	return e.ID + "-" + e.DNSSuffix + "-" + zone + "." + e.domain()
+}
+
+func (e *VPCEndpoint) domain() string {
+	service := e.Service
+	if e.AWS != "" {
+		service = e.AWS
+	}
+	return EndpointDomain(service, e.Region)
+}
+
+// EndpointDomain is what the names of a service's endpoints end with.
+func EndpointDomain(service, region string) string {
+	return service + "." + region + ".vpce.amazonaws.com"
+}
+
+// AWSDomain is the name of an AWS service in a region, which an endpoint with
+// private DNS takes over in its VPC, with all names under it.
+func AWSDomain(service, region string) string { return service + "." + region + ".amazonaws.com" }
+
 // Key is the endpoint's id.
 func (e *VPCEndpoint) Key() string { return e.ID }

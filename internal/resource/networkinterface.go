@@ -1,6 +1,9 @@
 package resource
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // InterfaceType is EC2's word for what an ENI is for.
 type InterfaceType string
@@ -47,6 +50,19 @@ type NetworkInterface struct {
 
 // Key is the ENI's id.
 func (n *NetworkInterface) Key() string { return n.ID }
+
+// HostDomain is what the names of a region's hosts end with.
+func HostDomain(region string) string {
+	if region == "us-east-1" {
+		return "ec2.internal"
+	}
+	return region + ".compute.internal"
+}
+
+// HostName is the name that a private address has in a region.
+func HostName(a netip.Addr, region string) string {
+	return "ip-" + strings.ReplaceAll(a.String(), ".", "-") + "." + HostDomain(region)
+}
 
 // Attachment says that a device exists for an ENI: a namespace that Isthmus
 // made for it, or one that it was put into.

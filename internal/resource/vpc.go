@@ -14,6 +14,27 @@ type VPC struct {
 	EnableDNSHostnames bool           `json:"enableDnsHostnames"`
 	// DefaultGroup is the security group (sg-…) that AWS makes with the VPC.
 	DefaultGroup string `json:"defaultGroup"`
+	// Resolver answers names inside the VPC. API Gateway's own VPCs have none.
+	Resolver *VPCResolver `json:"resolver,omitempty"`
+}
+
+// VPCResolver is where a VPC's resolver stands: an interface of the data plane
+// inside the VPC, which is no resource and takes no address of a subnet, and
+// the network interface (eni-…) in API Gateway's VPC to which it leads. The
+// address of that one stands for the VPC.
+type VPCResolver struct {
+	Interface string `json:"interface"` // eni-…
+	Number    uint32 `json:"number"`
+	Node      string `json:"node"`
+}
+
+// LinkLocalResolver is an address of the resolver in every VPC.
+var LinkLocalResolver = netip.MustParseAddr("169.254.169.253")
+
+// ResolverAddresses are those of the VPC's resolver: the third of the VPC's
+// range, and a link-local one.
+func (v *VPC) ResolverAddresses() []netip.Addr {
+	return []netip.Addr{v.CIDRs[0].Masked().Addr().Next().Next(), LinkLocalResolver}
 }
 
 // Key is the VPC's id.

@@ -3,15 +3,18 @@ package supervise
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// socket is a listening TCP socket that the supervisor keeps for its process.
+// socket is a socket that the supervisor keeps for its process.
 // It is a bare descriptor: as an os.File or net.Listener the runtime would
 // poll it, and wake the supervisor for every connection of the process.
 type socket int
@@ -54,18 +57,22 @@ func listen(addresses []string) ([]socket, error) {
 }
 
 func listenOn(address string) (socket, error) {
-	// Of "tcp" and 0.0.0.0 Go makes a socket for IPv6 too, at another address
-	// than was asked for.
-	network := "tcp"
-	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
-		network = "tcp4"
+	kind, at := kindOf(address)
+	var open io.Closer
+	var err error
+	switch kind {
+	case udp:
+		open, err = net.ListenPacket(family("udp", at), at)
+	case connected:
+		open, err = net.Dial("udp", at)
+	default:
+		open, err = net.Listen(family("tcp", at), at)
 	}
-	l, err := net.Listen(network, address)
 	if err != nil {
 		return -1, err
 	}
-	defer l.Close()
-	raw, err := l.(*net.TCPListener).SyscallConn()
+	defer open.Close()
+	raw, err := open.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return -1, err
 	}
@@ -78,6 +85,34 @@ func listenOn(address string) (socket, error) {
 	return socket(fd), nil
 }
 
+// kind is what of a socket an address of a Spec asks for.
+type kind int
+
+const (
+	tcp kind = iota
+	udp
+	connected
+)
+
+func kindOf(address string) (kind, string) {
+	if at, ok := strings.CutPrefix(address, "udp:"); ok {
+		return udp, at
+	}
+	if at, ok := strings.CutPrefix(address, "connect:"); ok {
+		return connected, at
+	}
+	return tcp, address
+}
+
+// family is the network in which to listen: of "tcp" and 0.0.0.0 Go makes a
+// socket for IPv6 too, at another address than was asked for.
+func family(network, address string) string {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		return network + "4"
+	}
+	return network
+}
+
 // sockets takes copies of the listening sockets that a process was handed.
 func (p *process) sockets(s Spec) ([]socket, error) {
 	var sockets []socket
@@ -88,9 +123,9 @@ func (p *process) sockets(s Spec) ([]socket, error) {
 			return nil, fmt.Errorf("copy socket of process %d: %w", p.pid, err)
 		}
 		sockets = append(sockets, socket(fd))
-		got, err := socket(fd).address()
+		got, err := socket(fd).address(want)
 		if err == nil && !stands(got, want) {
-			err = fmt.Errorf("it listens on %v, not on %s", got, want)
+			err = fmt.Errorf("it is at %v, not at %s", got, want)
 		}
 		if err != nil {
 			closeAll(sockets)
@@ -100,22 +135,30 @@ func (p *process) sockets(s Spec) ([]socket, error) {
 	return sockets, nil
 }
 
-// stands says whether a socket listens where it is wanted; port 0 is any.
+// stands says whether a socket is where it is wanted; port 0 is any.
 func stands(got netip.AddrPort, want string) bool {
-	w, err := netip.ParseAddrPort(want)
+	_, at := kindOf(want)
+	w, err := netip.ParseAddrPort(at)
 	return err == nil && got.Addr() == w.Addr() && (w.Port() == 0 || got.Port() == w.Port())
 }
 
-// address is where the socket listens.
-func (s socket) address() (netip.AddrPort, error) {
-	listening, err := unix.GetsockoptInt(int(s), unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+// address is where the socket listens, or the other end of a connected one.
+func (s socket) address(want string) (netip.AddrPort, error) {
+	option, value, name := unix.SO_ACCEPTCONN, 1, unix.Getsockname
+	switch kind, _ := kindOf(want); kind {
+	case udp:
+		option, value = unix.SO_TYPE, unix.SOCK_DGRAM
+	case connected:
+		option, value, name = unix.SO_TYPE, unix.SOCK_DGRAM, unix.Getpeername
+	}
+	got, err := unix.GetsockoptInt(int(s), unix.SOL_SOCKET, option)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if listening == 0 {
-		return netip.AddrPort{}, errors.New("the socket does not listen")
+	if got != value {
+		return netip.AddrPort{}, errors.New("the socket is not of the kind that is wanted")
 	}
-	sa, err := unix.Getsockname(int(s))
+	sa, err := name(int(s))
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

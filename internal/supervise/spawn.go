@@ -26,8 +26,10 @@ type Spec struct {
 	// Netns is a function that opens the namespace to run in, asked at each
 	// start; nil for the supervisor's own.
 	Netns func() (*netns.NS, error)
-	// Listen are TCP addresses (IP:port; port 0 chooses one), listened on in
-	// the supervisor's namespace and handed over as files 3, 4 …
+	// Listen are addresses (IP:port; port 0 chooses one), listened on in the
+	// supervisor's namespace and handed over as files 3, 4 … They are TCP
+	// addresses, or after "udp:" those of UDP sockets; after "connect:" comes
+	// the address of another host to which a UDP socket is connected.
 	Listen []string
 	// Inside are like Listen, but in the process's own namespace; their files
 	// come after those of Listen.
@@ -106,18 +108,26 @@ func AwaitRelease(stdin io.Reader) error {
 
 // Listener is the i-th listening socket that the process was handed. The
 // descriptor itself stays open, where the next supervisor looks for it.
-func Listener(i int) (net.Listener, error) {
+func Listener(i int) (net.Listener, error) { return handed(i, net.FileListener) }
+
+// PacketConn is the i-th socket that the process was handed, if that is one of
+// UDP.
+func PacketConn(i int) (net.PacketConn, error) { return handed(i, net.FilePacketConn) }
+
+// Conn is the i-th socket that the process was handed, if that is connected.
+func Conn(i int) (net.Conn, error) { return handed(i, net.FileConn) }
+
+func handed[S any](i int, take func(*os.File) (S, error)) (s S, err error) {
 	fd, err := unix.FcntlInt(uintptr(firstSocket+i), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("take socket %d over: %w", i, err)
+		return s, fmt.Errorf("take socket %d over: %w", i, err)
 	}
-	f := os.NewFile(uintptr(fd), "listener")
+	f := os.NewFile(uintptr(fd), "socket")
 	defer f.Close()
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("take socket %d over: %w", i, err)
+	if s, err = take(f); err != nil {
+		return s, fmt.Errorf("take socket %d over: %w", i, err)
 	}
-	return l, nil
+	return s, nil
 }
 
 // startConfined starts a command from a thread that has entered the namespace

@@ -62,8 +62,9 @@ func (s *Supervisor) Start(spec Spec) ([]netip.AddrPort, error) {
 		t.sockets, err = spec.listen()
 	}
 	var addresses []netip.AddrPort
-	for _, l := range t.sockets {
-		a, e := l.address()
+	wanted := slices.Concat(spec.Listen, spec.Inside)
+	for i, l := range t.sockets {
+		a, e := l.address(wanted[i])
 		addresses, err = append(addresses, a), errors.Join(err, e)
 	}
 	if err == nil && p == nil {

@@ -9,8 +9,6 @@ import (
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
 
-const idleBalancedUDP = 120 // seconds
-
 // walk is the way of a flow's first packet from ENI to ENI: step 4 of the
 // story.
 type walk struct {
@@ -145,11 +143,7 @@ func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow
 		w.stop(bpf.DropNoListener, node.Owner, "no-listener: %s has no listener on %s", node.Owner, port(p, w.rulePort(p)))
 		return nil
 	}
-	idle := uint32(idleBalancedUDP)
-	if p.Protocol == tables.TCP {
-		idle = uint32(listener.Idle)
-	}
-	if at == 0 || idle < w.idleBalanced {
+	if idle := uint32(listener.Idle); at == 0 || idle < w.idleBalanced {
 		w.idleBalanced = idle
 	}
 	if known == nil && p.Protocol == tables.TCP && !p.syn() {

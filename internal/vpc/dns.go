@@ -16,16 +16,9 @@ type DNSEntry struct {
 // of the zones in which it has an ENI, and the private ones.
 func EndpointDNS(e *resource.VPCEndpoint, zones []string) []DNSEntry {
 	hosted := endpointHostedZones[e.Region]
-	service := e.Service
-	if e.AWS != "" {
-		service = e.AWS
-	}
-	name := func(label string) DNSEntry {
-		return DNSEntry{Name: label + "." + ServiceDNS(service, e.Region), HostedZone: hosted}
-	}
-	entries := []DNSEntry{name(e.ID + "-" + e.DNSSuffix)}
+	entries := []DNSEntry{{e.Name(), hosted}}
 	for _, z := range zones {
-		entries = append(entries, name(e.ID+"-"+e.DNSSuffix+"-"+z))
+		entries = append(entries, DNSEntry{e.ZonalName(z), hosted})
 	}
 	if e.PrivateDNS {
 		// AWS associates a private hosted zone with the VPC for each endpoint.
@@ -40,13 +33,8 @@ func EndpointDNS(e *resource.VPCEndpoint, zones []string) []DNSEntry {
 // privateNames are the names of an AWS service that an endpoint with private
 // DNS answers to inside its VPC.
 func privateNames(service, region string) []string {
-	name := service + "." + region + ".amazonaws.com"
+	name := resource.AWSDomain(service, region)
 	return []string{name, "*." + name}
-}
-
-// ServiceDNS is the base of the names of a service's endpoints.
-func ServiceDNS(service, region string) string {
-	return service + "." + region + ".vpce.amazonaws.com"
 }
 
 // endpointHostedZones are the ids of AWS's hosted zones of REGION.vpce.amazonaws.com.

@@ -42,3 +42,13 @@ func AddRule(tx *store.Tx, g *resource.SecurityGroup, rule *resource.SecurityGro
 	rule.Group = g.ID
 	store.SecurityGroupRules.Put(tx, rule)
 }
+
+// DeleteGroup removes a security group and its rules.
+func DeleteGroup(tx *store.Tx, id string) {
+	for _, rule := range store.SecurityGroupRules.List(tx) {
+		if rule.Group == id {
+			store.SecurityGroupRules.Delete(tx, rule.ID)
+		}
+	}
+	store.SecurityGroups.Delete(tx, id)
+}

@@ -31,12 +31,19 @@ type VPCSpec struct {
 }
 
 // CreateVPC makes a VPC with what AWS makes along with it: the main route
-// table and the default security group.
+// table, the default security group, and the resolver.
 func CreateVPC(tx *store.Tx, spec VPCSpec) (*resource.VPC, error) {
 	if err := checkVPCRange(spec.CIDR); err != nil {
 		return nil, err
 	}
-	return newVPC(tx, spec), nil
+	v := newVPC(tx, spec)
+	if network, ok := ServiceVPC(tx, v.Region); ok && v.Account != network.VPC.Account {
+		if err := addResolver(tx, v, network); err != nil {
+			return nil, err
+		}
+		store.VPCs.Put(tx, v)
+	}
+	return v, nil
 }
 
 func newVPC(tx *store.Tx, spec VPCSpec) *resource.VPC {

@@ -61,6 +61,8 @@ type Service struct {
 	Subnets []*resource.Subnet         // one a zone, in the order of Zones
 	Gateway *resource.NetworkInterface // of the gateway process
 	Health  *resource.NetworkInterface // of the health checker
+	// Resolver is of the process that answers names.
+	Resolver *resource.NetworkInterface
 }
 
 // The parts of the service network have ids that follow from the region, so
@@ -84,55 +86,67 @@ func ServiceVPC(r store.Reader, region string) (Service, bool) {
 		}
 		s.Subnets = append(s.Subnets, subnet)
 	}
-	if s.Gateway, ok = store.NetworkInterfaces.Get(r, serviceID("eni", region, "gateway")); !ok {
-		return Service{}, false
-	}
-	if s.Health, ok = store.NetworkInterfaces.Get(r, serviceID("eni", region, "health")); !ok {
-		return Service{}, false
+	for part, eni := range map[string]**resource.NetworkInterface{"gateway": &s.Gateway, "health": &s.Health, "dns": &s.Resolver} {
+		if *eni, ok = store.NetworkInterfaces.Get(r, serviceID("eni", region, part)); !ok {
+			return Service{}, false
+		}
 	}
 	return s, true
 }
 
 // EnsureServiceVPC makes API Gateway's network in a region, unless it exists:
-// the VPC, a subnet in each zone, and the ENIs of the gateway and of the health
-// checker, in the default security group, and what private APIs need.
+// the VPC, a subnet in each zone, the ENIs of Isthmus's own processes, and what
+// private APIs and resolvers need.
 func EnsureServiceVPC(tx *store.Tx, region string) error {
-	if _, ok := ServiceVPC(tx, region); ok {
-		return ensureExecuteAPI(tx, region)
+	network, ok := ServiceVPC(tx, region)
+	if !ok {
+		if err := makeServiceVPC(tx, region); err != nil {
+			return fmt.Errorf("make service VPC of %s: %w", region, err)
+		}
+		network, _ = ServiceVPC(tx, region)
 	}
+	ensureResolverGroups(tx, network)
+	return ensureExecuteAPI(tx, region)
+}
+
+// makeServiceVPC makes what is missing: older versions made less.
+func makeServiceVPC(tx *store.Tx, region string) error {
 	account := ServiceAccount(region)
-	v, err := CreateVPC(tx, VPCSpec{
-		ID: serviceID("vpc", region, ""), Account: account, Region: region, CIDR: ServiceRange,
-		Tags: map[string]string{"Name": "isthmus"},
-	})
-	if err != nil {
-		return fmt.Errorf("make service VPC of %s: %w", region, err)
+	v, ok := store.VPCs.Get(tx, serviceID("vpc", region, ""))
+	if !ok {
+		var err error
+		if v, err = CreateVPC(tx, VPCSpec{
+			ID: serviceID("vpc", region, ""), Account: account, Region: region, CIDR: ServiceRange,
+			Tags: map[string]string{"Name": "isthmus"},
+		}); err != nil {
+			return err
+		}
 	}
-	var first *resource.Subnet
 	for i, z := range Zones(region) {
-		s, err := CreateSubnet(tx, SubnetSpec{
-			ID: serviceID("subnet", region, z.Name), Account: account, Region: region, VPC: v.ID,
-			CIDR: serviceSubnet(i), Zone: z.Name,
-		})
-		if err != nil {
-			return fmt.Errorf("make service subnet in %s: %w", z.Name, err)
+		id := serviceID("subnet", region, z.Name)
+		if _, ok := store.Subnets.Get(tx, id); ok {
+			continue
 		}
-		if i == 0 {
-			first = s
+		if _, err := CreateSubnet(tx, SubnetSpec{
+			ID: id, Account: account, Region: region, VPC: v.ID, CIDR: serviceSubnet(i), Zone: z.Name,
+		}); err != nil {
+			return fmt.Errorf("make subnet in %s: %w", z.Name, err)
 		}
 	}
-	for _, part := range []string{"gateway", "health"} {
+	for _, part := range []string{"gateway", "health", "dns"} {
 		id := serviceID("eni", region, part)
-		_, err := CreateInterface(tx, InterfaceSpec{
-			ID: id, Account: account, Region: region, Subnet: first.ID, Groups: []string{v.DefaultGroup},
+		if _, ok := store.NetworkInterfaces.Get(tx, id); ok {
+			continue
+		}
+		if _, err := CreateInterface(tx, InterfaceSpec{
+			ID: id, Account: account, Region: region, Subnet: serviceID("subnet", region, Zones(region)[0].Name), Groups: []string{v.DefaultGroup},
 			Description: "Isthmus " + part, Requester: "isthmus", Owner: part,
 			Attachment: &resource.Attachment{ID: serviceID("eni-attach", region, part)},
-		})
-		if err != nil {
-			return fmt.Errorf("make %s interface in %s: %w", part, region, err)
+		}); err != nil {
+			return fmt.Errorf("make interface of %s: %w", part, err)
 		}
 	}
-	return ensureExecuteAPI(tx, region)
+	return nil
 }
 
 // serviceSubnet is the i-th quarter of ServiceRange: 16,379 addresses for ENIs.

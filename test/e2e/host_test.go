@@ -238,7 +238,7 @@ func status(t *testing.T, m *machine.Machine) (s node.Status) {
 	return s
 }
 
-var roles = []string{"control", "gateway", "health"}
+var roles = []string{"control", "gateway", "health", "dns"}
 
 // processes are the pids of the roles.
 func processes(t *testing.T, m *machine.Machine) map[string]int {

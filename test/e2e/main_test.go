@@ -47,10 +47,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// start runs a machine for the time of a test.
-func start(t *testing.T) *machine.Machine {
+// start runs a machine for the time of a test, with flags of isthmus serve.
+func start(t *testing.T, flags ...string) *machine.Machine {
 	t.Helper()
-	m, err := machine.Start(context.WithoutCancel(t.Context()), binary)
+	m, err := machine.Start(context.WithoutCancel(t.Context()), binary, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type Machine struct {
 	binary string
 	ns     *netns.NS
 	path   string // of the namespace
+	flags  []string
 
 	log *os.File
 
@@ -50,9 +51,9 @@ const (
 	GatewayAddress = "127.0.0.1:8080"
 )
 
-// Start makes the namespace and starts the binary's "serve" in it; it returns
-// when the instance is ready.
-func Start(ctx context.Context, binary string) (*Machine, error) {
+// Start makes the namespace and starts the binary's "serve" in it, with flags;
+// it returns when the instance is ready.
+func Start(ctx context.Context, binary string, flags ...string) (*Machine, error) {
 	dir, err := os.MkdirTemp("", "isthmus-machine-")
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func Start(ctx context.Context, binary string) (*Machine, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	m := &Machine{Dir: dir, binary: binary, path: filepath.Join(dir, "net")}
+	m := &Machine{Dir: dir, binary: binary, path: filepath.Join(dir, "net"), flags: flags}
 	if m.ns, err = netns.Create(m.path, loopbackUp); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -94,7 +95,7 @@ func (m *Machine) Serve(ctx context.Context) error {
 	}
 	defer os.Remove(told.Name)
 	defer ready.Close()
-	c := m.Isthmus(ctx, "serve")
+	c := m.Isthmus(ctx, "serve", m.flags...)
 	c.Env = append(os.Environ(), "NOTIFY_SOCKET="+told.Name)
 	c.Stdout, c.Stderr = m.log, m.log
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }

@@ -143,7 +143,7 @@ func serviceShape(r store.Reader, e *resource.EndpointService) *ec2.ServiceConfi
 		ManagesVpcEndpoints:     wire.Ptr(false),
 		NetworkLoadBalancerArns: e.LoadBalancers,
 		SupportedIpAddressTypes: []string{ec2.ServiceConnectivityTypeIpv4},
-		BaseEndpointDnsNames:    []string{vpc.ServiceDNS(e.ID, e.Region)},
+		BaseEndpointDnsNames:    []string{resource.EndpointDomain(e.ID, e.Region)},
 		Tags:                    tagList(e.Tags),
 	}
 }
@@ -183,7 +183,7 @@ func (s *Service) DescribeVpcEndpointServices(ctx context.Context, in *ec2.Descr
 			ServiceType:                interfaceService(),
 			AvailabilityZones:          vpc.ServiceZones(r, e),
 			Owner:                      &e.Account,
-			BaseEndpointDnsNames:       []string{vpc.ServiceDNS(e.ID, e.Region)},
+			BaseEndpointDnsNames:       []string{resource.EndpointDomain(e.ID, e.Region)},
 			VpcEndpointPolicySupported: wire.Ptr(false),
 			AcceptanceRequired:         &e.AcceptanceRequired,
 			ManagesVpcEndpoints:        wire.Ptr(false),
@@ -191,7 +191,7 @@ func (s *Service) DescribeVpcEndpointServices(ctx context.Context, in *ec2.Descr
 		}
 		if e.AWS != "" {
 			d.Owner = wire.Ptr("amazon")
-			d.BaseEndpointDnsNames = []string{vpc.ServiceDNS(e.AWS, e.Region)}
+			d.BaseEndpointDnsNames = []string{resource.EndpointDomain(e.AWS, e.Region)}
 			d.VpcEndpointPolicySupported = wire.Ptr(true)
 			name := "*." + e.AWS + "." + e.Region + ".amazonaws.com"
 			d.PrivateDnsName = &name

@@ -130,14 +130,6 @@ var aclListing = listing[*ec2.NetworkAcl]{
 // dhcpOptionsID is the id of the DHCP options that an account has by default.
 func dhcpOptionsID(account, region string) string { return vpc.StableID("dopt", account, region) }
 
-// internalDomain is what names of hosts in a region end with.
-func internalDomain(region string) string {
-	if region == "us-east-1" {
-		return "ec2.internal"
-	}
-	return region + ".compute.internal"
-}
-
 // DescribeDhcpOptions lists the default DHCP options, which all VPCs use.
 func (s *Service) DescribeDhcpOptions(ctx context.Context, in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
 	c := callerOf(ctx)
@@ -149,7 +141,7 @@ func (s *Service) DescribeDhcpOptions(ctx context.Context, in *ec2.DescribeDhcpO
 		OwnerId:       wire.Ptr(c.account),
 		Tags:          tagList(nil),
 		DhcpConfigurations: []*ec2.DhcpConfiguration{
-			item("domain-name", internalDomain(c.region)), item("domain-name-servers", "AmazonProvidedDNS"),
+			item("domain-name", resource.HostDomain(c.region)), item("domain-name-servers", "AmazonProvidedDNS"),
 		},
 	}}, dhcpListing.id, kindDHCPOptions, in.DhcpOptionsIds)
 	if err != nil {

@@ -89,19 +89,9 @@ func (s *Service) DeleteSecurityGroup(ctx context.Context, in *ec2.DeleteSecurit
 		if groupInUse(tx, id) {
 			return wire.Errorf(400, "DependencyViolation", "resource %s has a dependent object", id)
 		}
-		deleteGroup(tx, id)
+		vpc.DeleteGroup(tx, id)
 		return nil
 	})
-}
-
-// deleteGroup removes a group and its rules.
-func deleteGroup(tx *store.Tx, id string) {
-	for _, rule := range store.SecurityGroupRules.List(tx) {
-		if rule.Group == id {
-			store.SecurityGroupRules.Delete(tx, rule.ID)
-		}
-	}
-	store.SecurityGroups.Delete(tx, id)
 }
 
 // groupInUse says whether something other than the group itself needs it.

@@ -2,8 +2,6 @@ package ec2
 
 import (
 	"context"
-	"net/netip"
-	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
@@ -53,17 +51,12 @@ func interfaceShape(r store.Reader, n *resource.NetworkInterface) *ec2.NetworkIn
 	for i, a := range n.Addresses {
 		address := &ec2.NetworkInterfacePrivateIpAddress{PrivateIpAddress: wire.Ptr(a.String()), Primary: wire.Ptr(i == 0)}
 		if named {
-			address.PrivateDnsName = wire.Ptr(hostName(a, n.Region))
+			address.PrivateDnsName = wire.Ptr(resource.HostName(a, n.Region))
 		}
 		out.PrivateIpAddresses = append(out.PrivateIpAddresses, address)
 	}
 	out.PrivateDnsName = out.PrivateIpAddresses[0].PrivateDnsName
 	return out
-}
-
-// hostName is the name that AWS gives to an address in a VPC.
-func hostName(a netip.Addr, region string) string {
-	return "ip-" + strings.ReplaceAll(a.String(), ".", "-") + "." + internalDomain(region)
 }
 
 func groupIdentifiers(r store.Reader, ids []string) []*ec2.GroupIdentifier {

@@ -63,13 +63,7 @@ func (s *Service) DeleteVpc(ctx context.Context, in *ec2.DeleteVpcInput) (*ec2.D
 		if vpcInUse(tx, v) {
 			return dependency("vpc", v.ID)
 		}
-		for _, t := range store.RouteTables.List(tx) {
-			if t.VPC == v.ID {
-				store.RouteTables.Delete(tx, t.ID)
-			}
-		}
-		deleteGroup(tx, v.DefaultGroup)
-		store.VPCs.Delete(tx, v.ID)
+		vpc.DeleteVPC(tx, v)
 		return nil
 	})
 }
