@@ -26,26 +26,26 @@ var errTooLarge = errors.New("the body is larger than the gateway's limit")
 // for.
 func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Request) (*message.Response, *message.Response) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	clock := newClock(in.timeout, func() { cancel(upstream.ErrTimeout) })
+	clock := upstream.NewClock(in.timeout, func() { cancel(upstream.ErrTimeout) })
 	incoming := &requestBody{source: out.Body, left: x.gateway.options.MaxPayload, clock: clock}
 	if out.Body != nil {
 		out.Body = incoming
 		if out.Length >= 0 && out.Length <= replayable {
-			clock.pause()
+			clock.Pause()
 			whole := make([]byte, out.Length)
 			if _, err := io.ReadFull(incoming, whole); err != nil {
-				clock.stop()
+				clock.Stop()
 				cancel(nil)
 				return nil, x.failBody(err)
 			}
 			out.Body, out.Replay = nil, whole
 		}
 	}
-	clock.resume()
+	clock.Resume()
 	x.integrated, x.integrationStarted = true, time.Now()
 	response, failed := in.pool.Do(ctx, out)
 	x.integrationLatency = time.Since(x.integrationStarted)
-	clock.stop()
+	clock.Stop()
 	if failed != nil {
 		cancel(nil)
 		if err := incoming.failure(); err != nil {
@@ -66,7 +66,7 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 	}
 	response.Body = &responseBody{
 		source: response.Body, left: x.gateway.options.MaxPayload, cancel: cancel,
-		clock: newClock(in.timeout, func() { cancel(upstream.ErrTimeout) }),
+		clock: upstream.NewClock(in.timeout, func() { cancel(upstream.ErrTimeout) }),
 	}
 	return response, nil
 }
@@ -82,57 +82,20 @@ func (x *exchange) failBody(err error) *message.Response {
 	return x.fail(badRequest, "client: closed the connection before the request was whole")
 }
 
-// clock ends an exchange that makes no progress. It can be paused, and is
-// stopped for good once.
-type clock struct {
-	mu      sync.Mutex
-	timer   *time.Timer
-	timeout time.Duration
-	stopped bool
-}
-
-func newClock(timeout time.Duration, expired func()) *clock {
-	c := &clock{timeout: timeout}
-	c.timer = time.AfterFunc(timeout, expired)
-	return c
-}
-
-func (c *clock) pause() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.timer.Stop()
-}
-
-// resume starts the time anew.
-func (c *clock) resume() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.stopped {
-		c.timer.Reset(c.timeout)
-	}
-}
-
-func (c *clock) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopped = true
-	c.timer.Stop()
-}
-
 // requestBody passes the client's body on, up to a size.
 type requestBody struct {
 	source io.Reader
 	left   int64
-	clock  *clock
+	clock  *upstream.Clock
 
 	mu  sync.Mutex
 	err error
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	b.clock.pause()
+	b.clock.Pause()
 	n, err := b.source.Read(p)
-	b.clock.resume()
+	b.clock.Resume()
 	if b.left -= int64(n); b.left < 0 {
 		err = errTooLarge
 		n = 0
@@ -157,14 +120,14 @@ func (b *requestBody) failure() error {
 type responseBody struct {
 	source io.ReadCloser
 	left   int64
-	clock  *clock
+	clock  *upstream.Clock
 	cancel context.CancelCauseFunc
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.clock.resume()
+	b.clock.Resume()
 	n, err := b.source.Read(p)
-	b.clock.pause()
+	b.clock.Pause()
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("backend: the response is larger than the gateway's limit")
 	}
@@ -175,7 +138,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 func (b *responseBody) Close() error {
-	b.clock.stop()
+	b.clock.Stop()
 	err := b.source.Close()
 	b.cancel(nil)
 	return err

@@ -54,6 +54,9 @@ type Response struct {
 	// Body is nil if there is none. Whoever sends the response closes it.
 	Body   io.ReadCloser
 	Length int64 // of Body in bytes; -1 if unknown
+	// Tunnel, if set with status 101, is the other end of the connection from
+	// here on, in another protocol. Whoever sends the response closes it.
+	Tunnel io.ReadWriteCloser
 	// Done, if set, is called once after the response was sent or given up,
 	// with the bytes of body that were sent.
 	Done func(sent int64, err error)

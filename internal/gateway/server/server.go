@@ -26,6 +26,10 @@ type Options struct {
 	StallTimeout   time.Duration // for the next piece of a body, either way; default 30 s
 	MinRate        int64         // of a request's body in bytes a second, over all; default 1024
 	MaxConnections int           // accepted at a time; default 10,000
+	// MaxHeader is where the library gives up, with an answer of its own, on
+	// a request's line and header; default 32 KiB. The chain answers above its
+	// own limit, which is lower.
+	MaxHeader int
 	// Connect, if set, makes what each request of a connection finds as its
 	// Connection. It is called when the connection was accepted.
 	Connect func(client, server netip.AddrPort) any
@@ -48,20 +52,23 @@ func (o *Options) setDefaults() {
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 10_000
 	}
+	if o.MaxHeader == 0 {
+		o.MaxHeader = 32 << 10
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 }
-
-// hardHeaderLimit is where the library gives up, with an answer of its own.
-// The chain answers above its own limit, which is lower.
-const hardHeaderLimit = 32 << 10
 
 // Server serves a handler on listeners.
 type Server struct {
 	handler message.Handler
 	options Options
 	http    http.Server
+
+	mu      sync.Mutex
+	ended   bool                  // no more tunnels
+	tunnels map[net.Conn]struct{} // connections that are no more the library's
 }
 
 // New makes a server.
@@ -72,7 +79,7 @@ func New(h message.Handler, o Options) *Server {
 		Handler:                      s,
 		ReadHeaderTimeout:            o.HeaderTimeout,
 		IdleTimeout:                  o.IdleTimeout,
-		MaxHeaderBytes:               hardHeaderLimit,
+		MaxHeaderBytes:               o.MaxHeader,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
@@ -113,6 +120,7 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 // Shutdown stops accepting, lets requests under way end, and closes what is
 // left when the context ends.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.endTunnels()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
@@ -138,6 +146,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if incoming != nil && !incoming.ended.Load() {
 		// The library could take the rest of the body for a request.
 		w.Header()["Connection"] = []string{"close"}
+	}
+	if response.Tunnel != nil {
+		s.tunnel(w, response)
+		return
 	}
 	sent, err := s.write(w, control, r.Method, response)
 	if response.Body != nil {
@@ -213,6 +225,12 @@ func (s *Server) write(w http.ResponseWriter, control *http.ResponseController, 
 	w.WriteHeader(r.Status)
 	if r.Body == nil || method == http.MethodHead || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified {
 		return 0, nil
+	}
+	if r.Length < 0 {
+		// The first piece of a stream may be long in coming.
+		if err := control.Flush(); err != nil {
+			return 0, errors.Join(message.ErrClientGone, err)
+		}
 	}
 	pooled := buffers.Get().(*[]byte)
 	defer buffers.Put(pooled)

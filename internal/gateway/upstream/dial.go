@@ -96,6 +96,9 @@ type Dialing struct {
 	// NextAfter is how long a destination may stay silent before the next one
 	// is tried; default 3 s. The last one is given all the time there is.
 	NextAfter time.Duration
+	// ConnectTimeout bounds the whole attempt, for as long as the request
+	// itself would wait; default 60 s.
+	ConnectTimeout time.Duration
 
 	explanations *explanations
 }
@@ -107,11 +110,11 @@ func (d *Dialing) setDefaults() {
 	if d.NextAfter == 0 {
 		d.NextAfter = 3 * time.Second
 	}
+	if d.ConnectTimeout == 0 {
+		d.ConnectTimeout = 60 * time.Second
+	}
 	d.explanations = newExplanations(d.Explain)
 }
-
-// maxDial bounds a connection attempt that nobody waits for any more.
-const maxDial = 60 * time.Second
 
 // dial opens a connection by the first of the paths that works.
 func (d *Dialing) dial(ctx context.Context, ways []path) (net.Conn, error) {
@@ -121,7 +124,7 @@ func (d *Dialing) dial(ctx context.Context, ways []path) (net.Conn, error) {
 	}
 	// The transport detaches the dial from the request; it is of use to that
 	// request only.
-	ctx, cancel := context.WithTimeout(ctx, maxDial)
+	ctx, cancel := context.WithTimeout(ctx, d.ConnectTimeout)
 	defer cancel()
 	defer context.AfterFunc(a.request, cancel)()
 
@@ -129,7 +132,7 @@ func (d *Dialing) dial(ctx context.Context, ways []path) (net.Conn, error) {
 	for i, way := range ways {
 		budget := d.NextAfter
 		if i == len(ways)-1 {
-			budget = maxDial
+			budget = d.ConnectTimeout
 		}
 		conn, err := d.try(ctx, way, budget, a)
 		if err == nil {

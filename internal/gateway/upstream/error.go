@@ -44,6 +44,9 @@ func (e *Error) Error() string {
 	return e.Layer + ": " + e.Cause
 }
 
+// LayerClient is the layer of an exchange that its client has left.
+const LayerClient = "client"
+
 // Causes by which the context of an exchange is cancelled.
 var (
 	// ErrTimeout is the end of the integration's time.
@@ -62,7 +65,7 @@ func classify(ctx context.Context, err error, a *attempt) *Error {
 		return known
 	}
 	if cause != nil && !errors.Is(cause, ErrTimeout) {
-		return &Error{Network, "client", ErrClientGone.Error()}
+		return &Error{Network, LayerClient, ErrClientGone.Error()}
 	}
 	if cause != nil {
 		if layer, text := a.explained(); text != "" {

@@ -42,6 +42,8 @@ type Options struct {
 	// IdleTimeout is how long an unused connection is kept; default 55 s,
 	// shorter than the 60 s that many backends allow.
 	IdleTimeout time.Duration
+	// AnyCertificate takes whatever certificate a backend presents.
+	AnyCertificate bool
 	// AllowPrivate lets integrations without a VPC link reach addresses that
 	// are not on the public internet.
 	AllowPrivate bool
@@ -89,7 +91,7 @@ func NewInternetPool(skip bool, o Options) *Pool {
 
 func newTransport(o Options, skip bool) *http.Transport {
 	return &http.Transport{
-		TLSClientConfig:        tlsConfig(o.RootCAs, skip),
+		TLSClientConfig:        tlsConfig(o, skip),
 		TLSHandshakeTimeout:    10 * time.Second,
 		DisableCompression:     true, // bodies pass as they are
 		MaxIdleConns:           1024,
@@ -139,6 +141,9 @@ type Request struct {
 	Body   io.Reader
 	Length int64
 	Replay []byte
+	// Switch allows the backend to take the connection over for another
+	// protocol (status 101), with the response's Tunnel as the way to it.
+	Switch bool
 }
 
 // Do sends a request and returns when the header of the answer is there. An
@@ -158,7 +163,8 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 		p.finished()
 		return nil, classify(outer, err, a)
 	}
-	if response.StatusCode < 200 {
+	tunnel, switched := response.Body.(io.ReadWriteCloser)
+	if response.StatusCode < 200 && !(switched && r.Switch) {
 		response.Body.Close()
 		p.finished()
 		return nil, &Error{Protocol, "backend", "it answered with status " + strconv.Itoa(response.StatusCode)}
@@ -173,6 +179,9 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 		for _, value := range values {
 			answer.Header.Add(name, value)
 		}
+	}
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		answer.Body, answer.Tunnel = nil, tunnel
 	}
 	return answer, nil
 }

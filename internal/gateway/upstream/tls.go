@@ -10,9 +10,11 @@ import (
 // tlsConfig verifies a backend's certificate. The server's name is set by the
 // transport. With skip, the issuer need not be trusted; expiry and name are
 // checked, and that a root authority is presented.
-func tlsConfig(roots *x509.CertPool, skip bool) *tls.Config {
-	c := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	if skip {
+func tlsConfig(o Options, skip bool) *tls.Config {
+	c := &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+	if o.AnyCertificate {
+		c.InsecureSkipVerify = true
+	} else if skip {
 		c.InsecureSkipVerify = true // verifyBasics takes its place
 		c.VerifyConnection = verifyBasics
 	}
