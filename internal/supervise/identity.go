@@ -54,6 +54,14 @@ func writeRecord(dir, name string, pid int) error {
 	return os.Rename(temp, recordPath(dir, name))
 }
 
+// forget removes the record of a process that has ended.
+func forget(dir, name string) error {
+	if err := os.Remove(recordPath(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget process %s: %w", name, err)
+	}
+	return nil
+}
+
 // find opens the process that a record names, if it still runs.
 func find(dir, name string) (*process, error) {
 	b, err := os.ReadFile(recordPath(dir, name))

@@ -269,6 +269,45 @@ func TestStop(t *testing.T) {
 	}
 }
 
+func TestEnd(t *testing.T) {
+	dir := t.TempDir()
+	s := newSupervisor(t, dir)
+	first := ask(t, start(t, s, Spec{}), "thanks").PID
+	if err := s.End("other"); err == nil {
+		t.Error("what was never started was ended")
+	}
+	if err := s.End("answer"); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Status(); len(st) != 0 || !gone(first) {
+		t.Errorf("status is %+v, process gone: %v", st, gone(first))
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind are %v, %v", left, err)
+	}
+	// It may come again.
+	if next := ask(t, start(t, s, Spec{}), "thanks").PID; next == first {
+		t.Error("it did not end")
+	}
+}
+
+func TestEndOthers(t *testing.T) {
+	dir := t.TempDir()
+	pid := ask(t, killed(t, dir, "answer"), "thanks").PID
+	s := newSupervisor(t, dir)
+	for prefix, wanted := range map[string]bool{"other": false, "ans": true} {
+		if err := s.EndOthers(prefix, func(string) bool { return wanted }); err != nil || gone(pid) {
+			t.Errorf("with prefix %s: %v, process gone: %v", prefix, err, gone(pid))
+		}
+	}
+	if err := s.EndOthers("ans", func(string) bool { return false }); err != nil || !gone(pid) {
+		t.Errorf("%v, process gone: %v", err, gone(pid))
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind are %v, %v", left, err)
+	}
+}
+
 // killed runs a supervisor in a process of its own and kills it.
 func killed(t *testing.T, dir string, args ...string) netip.AddrPort {
 	t.Helper()

@@ -35,6 +35,10 @@ type task struct {
 	spec    Spec
 	sockets []socket
 
+	ctx    context.Context // ends when the process is to end
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when it has, for good
+
 	mu       sync.Mutex
 	process  *process // nil between two
 	since    time.Time
@@ -56,7 +60,7 @@ func New(dir string, log *slog.Logger) (*Supervisor, error) {
 // it running. It returns the addresses of the listening sockets. An error
 // means that nothing runs and nothing will.
 func (s *Supervisor) Start(spec Spec) ([]netip.AddrPort, error) {
-	t := &task{spec: spec}
+	t := &task{spec: spec, ended: make(chan struct{})}
 	p, err := s.adopt(t)
 	if err == nil && p == nil {
 		t.sockets, err = spec.listen()
@@ -76,11 +80,47 @@ func (s *Supervisor) Start(spec Spec) ([]netip.AddrPort, error) {
 	}
 	t.set(p)
 	s.log.Info("process runs", "role", spec.Name, "pid", p.pid, "adopted", p.adopted)
+	t.ctx, t.cancel = context.WithCancel(s.ctx)
 	s.mu.Lock()
 	s.tasks = append(s.tasks, t)
 	s.mu.Unlock()
-	s.group.Go(func() { s.keep(t, p) })
+	s.group.Go(func() {
+		defer close(t.ended)
+		s.keep(t, p)
+	})
 	return addresses, nil
+}
+
+// End ends a process that Start started, for good, and returns when it has
+// ended.
+func (s *Supervisor) End(name string) error {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.tasks, func(t *task) bool { return t.spec.Name == name })
+	if i < 0 {
+		s.mu.Unlock()
+		return fmt.Errorf("end %s: it was not started", name)
+	}
+	t := s.tasks[i]
+	s.tasks = slices.Delete(s.tasks, i, i+1)
+	s.mu.Unlock()
+	t.cancel()
+	<-t.ended
+	s.log.Info("process is no more wanted", "role", name)
+	return forget(s.dir, name)
+}
+
+// EndOthers ends the processes of an earlier supervisor whose names begin with
+// a prefix, unless they are wanted.
+func (s *Supervisor) EndOthers(prefix string, wanted func(name string) bool) error {
+	return each(s.dir, func(name string) error {
+		if !strings.HasPrefix(name, prefix) || wanted(name) {
+			return nil
+		}
+		if err := stopRecorded(s.dir, name); err != nil {
+			return err
+		}
+		return forget(s.dir, name)
+	})
 }
 
 // adopt looks for a process that runs already. One that can't stand for the
@@ -112,7 +152,7 @@ func (s *Supervisor) keep(t *task, p *process) {
 	for {
 		how := s.watch(t, p)
 		t.set(nil)
-		if s.ctx.Err() != nil {
+		if t.ctx.Err() != nil {
 			return
 		}
 		if delay = backoff(delay, time.Since(t.since)); delay > 0 {
@@ -122,7 +162,7 @@ func (s *Supervisor) keep(t *task, p *process) {
 		}
 		for {
 			select {
-			case <-s.ctx.Done():
+			case <-t.ctx.Done():
 				return
 			case <-time.After(delay):
 			}
@@ -152,7 +192,7 @@ func (s *Supervisor) watch(t *task, p *process) string {
 		defer close(asked)
 		select {
 		case <-ended:
-		case <-s.ctx.Done():
+		case <-t.ctx.Done():
 			if err := p.stop(patience); err != nil {
 				s.log.Error("stop process", "role", t.spec.Name, "error", err)
 			}
@@ -232,6 +272,11 @@ func (s *Supervisor) Status() []Status {
 // StopAll ends the processes that supervisors of a directory left running, for
 // when there is no supervisor.
 func StopAll(dir string) error {
+	return each(dir, func(name string) error { return stopRecorded(dir, name) })
+}
+
+// each calls a function with the name of each record of a directory.
+func each(dir string, do func(name string) error) error {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -242,15 +287,19 @@ func StopAll(dir string) error {
 	var failed error
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f.Name(), ".json")
-		if !ok || strings.HasPrefix(name, ".") {
-			continue
+		if ok && !strings.HasPrefix(name, ".") {
+			failed = errors.Join(failed, do(name))
 		}
-		p, err := find(dir, name)
-		if p != nil {
-			err = p.stop(patience)
-			p.close()
-		}
-		failed = errors.Join(failed, err)
 	}
 	return failed
+}
+
+// stopRecorded ends the process of a record, if it still runs.
+func stopRecorded(dir, name string) error {
+	p, err := find(dir, name)
+	if p != nil {
+		err = p.stop(patience)
+		p.close()
+	}
+	return err
 }
