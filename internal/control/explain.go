@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 
 	"github.com/isthmus-net/isthmus/bpf"
+	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/tables"
 	"github.com/isthmus-net/isthmus/internal/trace"
@@ -25,9 +27,10 @@ func (t *tracer) set(tables *tables.Tables) {
 	t.current.Store(&tracedTables{tables, trace.NewIndex(tables, 1)})
 }
 
-// ExplainParams ask what becomes of a new connection of API Gateway's.
+// ExplainParams ask what becomes of a new connection of API Gateway's, or of a
+// load balancer's node.
 type ExplainParams struct {
-	Source      netip.Addr     `json:"source"` // zero: the gateway's own address
+	Source      netip.Addr     `json:"source"` // zero: the asker's own address
 	Destination netip.AddrPort `json:"destination"`
 }
 
@@ -142,6 +145,50 @@ func (t *tracer) explain(p ExplainParams) (TraceResult, error) {
 		return TraceResult{}, fmt.Errorf("explain: the gateway has no network interface yet")
 	}
 	return now.packet(gateway, TraceParams{Source: p.Source, To: p.Destination}, tables.TCP), nil
+}
+
+// balancer is the ENI of a load balancer's node, in whose role a process asks;
+// nil if the role is not of a node, or there is no such node.
+func (t *tracer) balancer(role feed.Role) *tables.ENI {
+	now := t.current.Load()
+	id, ok := strings.CutPrefix(string(role), albconfig.Owner)
+	if now == nil || !ok {
+		return nil
+	}
+	for i := range now.tables.ENIs {
+		if e := &now.tables.ENIs[i]; e.ID == id && e.Device != nil && strings.HasPrefix(e.Owner, albconfig.Owner) {
+			return e
+		}
+	}
+	return nil
+}
+
+// allowBalancer tells whether a user may subscribe in the role of a load
+// balancer's node: the one that runs it.
+func (t *tracer) allowBalancer(role feed.Role, uid int) bool {
+	e := t.balancer(role)
+	if e == nil {
+		return false
+	}
+	own, err := albconfig.UID(e.Number)
+	return err == nil && int(own) == uid
+}
+
+// explainTo answers the gateway, and a load balancer's node, which may ask of
+// what it sends from its own ENI only.
+func (t *tracer) explainTo(_ context.Context, role feed.Role, raw json.RawMessage) (any, error) {
+	var p ExplainParams
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return nil, fmt.Errorf("read parameters: %w", err)
+	}
+	if role == roleGateway {
+		return t.explain(p)
+	}
+	e := t.balancer(role)
+	if e == nil {
+		return nil, fmt.Errorf("role %s may not ask this", role)
+	}
+	return t.current.Load().packet(e, TraceParams{To: p.Destination}, tables.TCP), nil
 }
 
 // caller passes a question of the gateway's on to the node, which has the flow

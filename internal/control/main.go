@@ -25,7 +25,8 @@ type Config struct {
 	Region        string
 	API           net.Listener // AWS API
 	Feed          net.Listener // Unix socket
-	// Allow says which user may subscribe as which role.
+	// Allow says which user may subscribe as which role, but for load
+	// balancers' nodes, of which the tables tell.
 	Allow func(role feed.Role, uid int) bool
 	Log   *slog.Logger
 }
@@ -66,11 +67,14 @@ func Main(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: c.Allow})
 	ctl := &controller{
-		db: db, feed: subscribers, region: c.Region, log: c.Log,
+		db: db, region: c.Region, log: c.Log,
 		published: map[feed.Role]publication{}, authority: issuer,
 	}
+	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: func(role feed.Role, uid int) bool {
+		return c.Allow == nil || c.Allow(role, uid) || ctl.tracer.allowBalancer(role, uid)
+	}})
+	ctl.feed = subscribers
 	ctl.serveRequests()
 	api := &http.Server{
 		Handler: wire.NewHandler(wire.Options{
@@ -112,7 +116,7 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("keep-instances", only(roleNode, c.keepInstances))
 	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
 	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
-	c.feed.Handle("explain", only(roleGateway, func(_ context.Context, p ExplainParams) (TraceResult, error) { return c.tracer.explain(p) }))
+	c.feed.Handle("explain", c.tracer.explainTo)
 	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
 	c.feed.Handle("caller", only(roleGateway, c.caller))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
