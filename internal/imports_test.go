@@ -15,6 +15,7 @@ const module = "github.com/isthmus-net/isthmus/"
 func TestImports(t *testing.T) {
 	for from, forbidden := range map[string][]string{
 		"internal/gateway":  {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
+		"internal/alb":      {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/health":   {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/dns":      {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/compile":  {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},

@@ -1,0 +1,140 @@
+package alb
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// Options are what a node is made with. Zero values mean the defaults.
+type Options struct {
+	Upstream upstream.Options // AnyCertificate is set: AWS verifies none
+	// Access gets a line for each request, Log what concerns the process.
+	Access, Log *slog.Logger
+}
+
+// Balancer serves the configuration that was applied last.
+type Balancer struct {
+	options  Options
+	current  atomic.Pointer[snapshot]
+	applying sync.Mutex
+}
+
+// connectTimeout is AWS's for a connection to a target.
+const connectTimeout = 10 * time.Second
+
+// New makes a balancer that serves nothing yet.
+func New(o Options) *Balancer {
+	if o.Access == nil {
+		o.Access = slog.New(slog.DiscardHandler)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Upstream.ConnectTimeout == 0 {
+		o.Upstream.ConnectTimeout = connectTimeout
+	}
+	o.Upstream.AnyCertificate = true
+	b := &Balancer{options: o}
+	b.current.Store(&snapshot{})
+	return b
+}
+
+// Apply serves a new configuration from the next request on. Requests under
+// way end with the one they began with. Connections to targets whose rules
+// have changed are not used again. The configuration must not be changed
+// afterwards. After an error the one before is served on.
+func (b *Balancer) Apply(c *config.Config) error {
+	b.applying.Lock()
+	defer b.applying.Unlock()
+	before := b.current.Load()
+	next, err := compile(c, before, b.options.Upstream)
+	if err != nil {
+		return fmt.Errorf("compile configuration of node %s: %w", c.ENI, err)
+	}
+	b.current.Store(next)
+	for key, t := range before.targets {
+		if next.targets[key] == nil || next.targets[key].pool != t.pool {
+			t.pool.Retire()
+		}
+	}
+	return nil
+}
+
+// Handler answers the requests that come to a port.
+func (b *Balancer) Handler(port uint16) message.Handler {
+	return func(ctx context.Context, r *message.Request) *message.Response {
+		x := &exchange{
+			balancer: b, snapshot: b.current.Load(), request: r, start: time.Now(), priority: noRule,
+		}
+		x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
+		return x.finish(x.run(ctx, port))
+	}
+}
+
+// Limits of a request, "HTTP header limits" in the quotas of Application Load
+// Balancers. MaxHeader is that of the whole header.
+const (
+	maxLine       = 16 << 10
+	maxField      = 16 << 10
+	MaxHeader     = 64 << 10
+	maxForwarders = 30 // addresses in X-Forwarded-For
+)
+
+// run is the chain.
+func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
+	x.listener = x.snapshot.listeners[port]
+	if x.listener == nil {
+		return x.fail(503, "configuration: the listener was deleted")
+	}
+	if status, cause := check(x.request); status != 0 {
+		return x.fail(status, cause)
+	}
+	a := &x.listener.fallback
+	x.priority = 0
+	if i := x.listener.rules.Find(x.request); i >= 0 {
+		a, x.priority = &x.listener.actions[i], x.listener.config.Rules[i].Priority
+	}
+	switch {
+	case a.fixed != nil:
+		x.action = "fixed-response"
+		return fixedResponse(a.fixed)
+	case a.redirect != nil:
+		x.action = "redirect"
+		return x.redirect(a.redirect, port)
+	}
+	x.action = "forward"
+	return x.forward(ctx, a.forward)
+}
+
+// check refuses what AWS refuses before any rule is looked at.
+func check(r *message.Request) (status int, cause string) {
+	if r.Method == "TRACE" || r.Method == "CONNECT" {
+		return 405, "request: method " + r.Method + " is not allowed"
+	}
+	if len(r.Path)+len(r.Query) > maxLine {
+		return 414, "request: the URL is too long"
+	}
+	if r.LineSize() > maxLine {
+		return 400, "request: the request line is too long"
+	}
+	for _, f := range r.Header {
+		if len(f.Name)+len(f.Value) > maxField {
+			return 400, "request: a header field is too long"
+		}
+	}
+	if r.Header.Size() > MaxHeader {
+		return 400, "request: the header is too large"
+	}
+	if forwarders(r.Header) > maxForwarders {
+		return 463, "request: X-Forwarded-For has more than 30 addresses"
+	}
+	return 0, ""
+}

@@ -1,0 +1,131 @@
+package alb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/gateway/server"
+)
+
+// doors are the ports at which a node listens, which come and go with the
+// configuration.
+type doors struct {
+	handler func(port uint16) message.Handler
+	drain   time.Duration // how long requests under way may take at an end
+	log     *slog.Logger
+
+	serving sync.WaitGroup
+	mu      sync.Mutex
+	open    map[uint16]*door
+	idle    time.Duration // of the servers
+	ended   bool
+}
+
+type door struct {
+	*socket
+	server *server.Server
+}
+
+// idleTimeout is the balancer's; AWS's default if it is not set.
+func idleTimeout(a *config.Attributes) time.Duration {
+	if a.IdleTimeoutSeconds == 0 {
+		return time.Minute
+	}
+	return time.Duration(a.IdleTimeoutSeconds) * time.Second
+}
+
+// headerTimeout is how long a request's line and header may take, if the idle
+// timeout is not less.
+const headerTimeout = 10 * time.Second
+
+// set opens and closes ports until they are those of the configuration. What
+// can't be opened is an error, and keeps nothing else.
+func (d *doors) set(c *config.Config) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return errors.New("open listeners: the process ends")
+	}
+	want := map[uint16]bool{}
+	for _, l := range c.Listeners {
+		want[l.Port] = true
+	}
+	for port, o := range d.open {
+		if !want[port] {
+			o.close()
+			d.end(o.server)
+			delete(d.open, port)
+		}
+	}
+	if idle := idleTimeout(&c.Attributes); idle != d.idle {
+		d.idle = idle
+		for port, o := range d.open {
+			before := o.server
+			o.server = d.serve(o.socket, port)
+			d.end(before)
+		}
+	}
+	var errs []error
+	for port := range want {
+		if d.open[port] != nil {
+			continue
+		}
+		s, err := listen(netip.AddrPortFrom(c.Address, port).String(), d.log)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("open listener: %w", err))
+			continue
+		}
+		d.open[port] = &door{s, d.serve(s, port)}
+	}
+	return errors.Join(errs...)
+}
+
+// serve starts a server on a socket.
+func (d *doors) serve(s *socket, port uint16) *server.Server {
+	o := server.Options{
+		HeaderTimeout: min(headerTimeout, d.idle), IdleTimeout: d.idle, StallTimeout: d.idle,
+		// The library allows for some more.
+		MaxHeader: MaxHeader + 8<<10,
+		Connect:   func(_, _ netip.AddrPort) any { return time.Now() },
+		Log:       d.log,
+	}
+	server := server.New(d.handler(port), o)
+	t := s.tap()
+	d.serving.Go(func() {
+		if err := server.Serve(t); err != nil {
+			d.log.Error("serve", "address", t.Addr(), "error", err)
+		}
+	})
+	return server
+}
+
+// end lets the requests of a server end, within the time for that.
+func (d *doors) end(s *server.Server) {
+	d.serving.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), d.drain)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			d.log.Warn("requests were cut off", "error", err)
+		}
+	})
+}
+
+// close closes all ports, and returns when the requests have ended.
+func (d *doors) close() {
+	d.mu.Lock()
+	d.ended = true
+	for _, o := range d.open {
+		o.close()
+		d.end(o.server)
+	}
+	d.open = nil
+	d.mu.Unlock()
+	d.serving.Wait()
+}

@@ -1,0 +1,148 @@
+package alb
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+)
+
+// noRule is the priority in the log of a request that was refused before any
+// rule was looked at.
+const noRule = -1
+
+// exchange is one request on its way through the chain, and what is known of
+// it.
+type exchange struct {
+	balancer *Balancer
+	snapshot *snapshot
+	request  *message.Request
+	start    time.Time
+	traceID  string
+
+	listener *listener
+	priority int    // of the rule; 0 for the default one
+	action   string // "forward", "redirect", "fixed-response"
+	group    *group
+	target   *target
+	location string // of a redirect
+
+	targetStatus int
+	targetTime   time.Duration // to the header of the target's response
+	gone         bool          // the client closed the connection before the response
+	cause        string        // "layer: cause" of a failure; it is for the log, not the client
+}
+
+// finish adds what every answer carries, and logs the exchange when the answer
+// was sent.
+func (x *exchange) finish(r *message.Response) *message.Response {
+	if x.listener != nil && x.listener.config.OmitServer {
+		r.Header.Del("Server")
+	}
+	if r.Header.Get("Content-Length") == "" && r.Length > 0 {
+		r.Header.Set("Content-Length", strconv.FormatInt(r.Length, 10))
+	}
+	if arrived, ok := x.request.Connection.(time.Time); ok && r.Tunnel == nil {
+		if limit := x.snapshot.clientKeepAlive(); limit > 0 && x.start.Sub(arrived) >= limit {
+			r.Header.Set("Connection", "close")
+		}
+	}
+	done := r.Done
+	r.Done = func(sent int64, err error) {
+		if done != nil {
+			done(sent, err)
+		}
+		x.log(r, sent, err)
+	}
+	return r
+}
+
+func (s *snapshot) clientKeepAlive() time.Duration {
+	if s.config == nil {
+		return 0
+	}
+	return time.Duration(s.config.Attributes.ClientKeepAliveSeconds) * time.Second
+}
+
+// statusGone is what AWS logs for a client that did not wait for its answer.
+const statusGone = 460
+
+// log writes the access log's line. The names are those of the fields of AWS's
+// access logs.
+func (x *exchange) log(r *message.Response, sent int64, err error) {
+	status := r.Status
+	if x.gone || errors.Is(err, message.ErrClientGone) && sent == 0 {
+		status = statusGone
+	}
+	if err != nil && x.cause == "" {
+		x.cause = "response: " + err.Error()
+		if errors.Is(err, message.ErrClientGone) {
+			x.cause = "client: closed the connection before the response was whole"
+		}
+	}
+	level := slog.LevelInfo
+	if status >= 500 || err != nil {
+		level = slog.LevelWarn
+	}
+	if !x.balancer.options.Access.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("client", x.request.Client.String()),
+		slog.String("request", x.request.Method+" "+x.request.Path),
+		slog.String("domain_name", x.request.Host),
+		slog.String("user_agent", x.request.Header.Get("User-Agent")),
+		slog.Int("elb_status_code", status),
+		slog.Int64("sent_bytes", sent),
+		slog.Int64("request_time", time.Since(x.start).Milliseconds()),
+		slog.String("trace_id", x.traceID),
+		slog.Int("matched_rule_priority", x.priority),
+	}
+	if c := x.snapshot.config; c != nil {
+		attrs = append(attrs, slog.String("elb", c.LoadBalancer))
+	}
+	if x.action != "" {
+		attrs = append(attrs, slog.String("actions_executed", x.action))
+	}
+	if x.group != nil {
+		attrs = append(attrs, slog.String("target_group_arn", x.group.ARN))
+	}
+	if x.target != nil {
+		attrs = append(attrs, slog.String("target", x.target.Address.String()), slog.String("target_id", x.target.ID),
+			slog.Int64("target_processing_time", x.targetTime.Milliseconds()))
+	}
+	if x.targetStatus != 0 {
+		attrs = append(attrs, slog.Int("target_status_code", x.targetStatus))
+	}
+	if x.location != "" {
+		attrs = append(attrs, slog.String("redirect_url", x.location))
+	}
+	if x.cause != "" {
+		attrs = append(attrs, slog.String("error", x.cause))
+	}
+	x.balancer.options.Access.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// statusText is the reason phrase, in which AWS differs from the RFC.
+func statusText(status int) string {
+	switch status {
+	case 405:
+		return "405 Not Allowed"
+	case 408:
+		return "408 Request Time-out"
+	case 414:
+		return "414 Request-URI Too Large"
+	case 503:
+		return "503 Service Temporarily Unavailable"
+	case 504:
+		return "504 Gateway Time-out"
+	}
+	if text := http.StatusText(status); text != "" {
+		return strconv.Itoa(status) + " " + text
+	}
+	return strconv.Itoa(status)
+}

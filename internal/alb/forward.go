@@ -1,0 +1,193 @@
+package alb
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// replayable is the size up to which a request's body is read before the
+// target is called, so that the request can be sent again on a new connection
+// when a kept one turns out to be closed, if that does no harm.
+const replayable = 64 << 10
+
+// forward sends the request to a target and passes the answer on.
+func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
+	x.pick(f)
+	switch {
+	case x.group == nil:
+		return x.fail(503, "no-target: no target group has a weight")
+	case x.target == nil:
+		return x.fail(503, "no-target: no target is registered with "+x.group.ARN)
+	}
+	a := &x.snapshot.config.Attributes
+	out := &upstream.Request{
+		Method: x.request.Method, Path: x.request.Path, Query: x.request.Query,
+		Host: targetHost(x.request, a), Header: targetHeader(x.request, a, x.traceID),
+		Body: x.request.Body, Length: x.request.Length, Secure: x.group.HTTPS,
+	}
+	if out.Secure {
+		out.ServerName = x.target.Address.Addr().String()
+	}
+	if protocol := upgrade(x.request.Header); protocol != "" && out.Body == nil {
+		out.Switch = true
+		out.Header.Set("Connection", "Upgrade")
+		out.Header.Set("Upgrade", protocol)
+	}
+	response, failed := x.call(ctx, out, idleTimeout(a))
+	if failed != nil {
+		return failed
+	}
+	if response.Tunnel == nil {
+		response.Header.RemoveHop()
+	}
+	x.bind(f, response)
+	return response
+}
+
+// upgrade is the protocol that the client asks for, if it is one that may pass.
+func upgrade(h message.Header) string {
+	protocol := h.Get("Upgrade")
+	if !strings.EqualFold(protocol, "websocket") {
+		return ""
+	}
+	for _, value := range h.Values("Connection") {
+		for token := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				return protocol
+			}
+		}
+	}
+	return ""
+}
+
+// call exchanges the request for the header of an answer. Whenever nothing
+// comes from the target for as long as the idle timeout, the exchange ends.
+func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Duration) (response, failed *message.Response) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	clock := upstream.NewClock(idle, func() { cancel(upstream.ErrTimeout) })
+	incoming := &requestBody{source: out.Body, clock: clock}
+	if out.Body != nil {
+		out.Body = incoming
+		if out.Length >= 0 && out.Length <= replayable {
+			whole := make([]byte, out.Length)
+			if _, err := io.ReadFull(incoming, whole); err != nil {
+				clock.Stop()
+				cancel(nil)
+				return nil, x.failBody(err)
+			}
+			out.Body, out.Replay = nil, whole
+		}
+	}
+	clock.Resume()
+	t := x.target
+	t.outstanding.Add(1)
+	begin := time.Now()
+	response, err := t.pool.Do(ctx, out)
+	x.targetTime = time.Since(begin)
+	if err != nil {
+		t.outstanding.Add(-1)
+		clock.Stop()
+		cancel(nil)
+		if err := incoming.failure(); err != nil {
+			return nil, x.failBody(err)
+		}
+		return nil, x.failTarget(err)
+	}
+	x.targetStatus = response.Status
+	if response.Tunnel != nil {
+		clock.Stop()
+		response.Done = func(int64, error) {
+			t.outstanding.Add(-1)
+			cancel(nil)
+		}
+		return response, nil
+	}
+	response.Body = &responseBody{source: response.Body, clock: clock, end: func() {
+		t.outstanding.Add(-1)
+		cancel(nil)
+	}}
+	return response, nil
+}
+
+// failBody answers when the client's body could not be read.
+func (x *exchange) failBody(err error) *message.Response {
+	if errors.Is(err, message.ErrClientSlow) {
+		return x.fail(408, "client: "+err.Error())
+	}
+	x.gone = true
+	return x.fail(400, "client: closed the connection before the request was whole")
+}
+
+// failTarget answers a failed exchange with the target: 504 where AWS would
+// have waited in vain, 502 where the target is at fault.
+func (x *exchange) failTarget(e *upstream.Error) *message.Response {
+	x.gone = e.Layer == upstream.LayerClient
+	switch e.Kind {
+	case upstream.Timeout, upstream.Unavailable:
+		return x.fail(504, e.Error())
+	}
+	return x.fail(502, e.Error())
+}
+
+// requestBody passes the client's body on. The time does not run while the
+// client is waited for.
+type requestBody struct {
+	source io.Reader
+	clock  *upstream.Clock
+
+	mu  sync.Mutex
+	err error
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.clock.Pause()
+	n, err := b.source.Read(p)
+	b.clock.Resume()
+	if err != nil && err != io.EOF {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// failure is the client's fault, if there was one.
+func (b *requestBody) failure() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// responseBody passes the target's body on. The time runs while the target is
+// waited for, not while the client is.
+type responseBody struct {
+	source io.ReadCloser
+	clock  *upstream.Clock
+	end    func()
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	b.clock.Resume()
+	n, err := b.source.Read(p)
+	b.clock.Pause()
+	if err != nil && err != io.EOF {
+		err = errors.Join(errBroken, err)
+	}
+	return n, err
+}
+
+var errBroken = errors.New("the target broke off")
+
+func (b *responseBody) Close() error {
+	b.clock.Stop()
+	err := b.source.Close()
+	b.end()
+	return err
+}

@@ -1,0 +1,133 @@
+package rule
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/message"
+)
+
+// Rules are the compiled rules of a listener.
+type Rules []conditions
+
+// conditions are those of one rule, all of which must hold.
+type conditions []condition
+
+// condition tells whether it holds for a request.
+type condition func(*message.Request) bool
+
+// Compile makes rules of their configuration, in whose order they are tried.
+func Compile(rules []config.Rule) (Rules, error) {
+	compiled := make(Rules, len(rules))
+	for i, r := range rules {
+		for _, c := range r.Conditions {
+			f, err := compile(c)
+			if err != nil {
+				return nil, fmt.Errorf("compile rule %s: %w", r.ARN, err)
+			}
+			compiled[i] = append(compiled[i], f)
+		}
+	}
+	return compiled, nil
+}
+
+// Find is the index of the first rule whose conditions hold, or -1.
+func (rs Rules) Find(r *message.Request) int {
+	for i, rule := range rs {
+		if rule.hold(r) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (cs conditions) hold(r *message.Request) bool {
+	for _, c := range cs {
+		if !c(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// compile follows "Condition types for listener rules" in the user guide of
+// Application Load Balancers.
+func compile(c config.Condition) (condition, error) {
+	switch c.Field {
+	case config.HostHeader:
+		hosts := newPatterns(c.Values, true)
+		return func(r *message.Request) bool { return matchAny(hosts, Hostname(r.Host)) }, nil
+	case config.PathPattern:
+		paths := newPatterns(c.Values, false)
+		return func(r *message.Request) bool { return matchAny(paths, r.Path) }, nil
+	case config.RequestMethod:
+		return func(r *message.Request) bool { return slices.Contains(c.Values, r.Method) }, nil
+	case config.HTTPHeader:
+		return headerCondition(c), nil
+	case config.QueryString:
+		return queryCondition(c.Query), nil
+	case config.SourceIP:
+		return sourceCondition(c.Sources), nil
+	}
+	return nil, fmt.Errorf("unknown condition %q", c.Field)
+}
+
+func headerCondition(c config.Condition) condition {
+	values := newPatterns(c.Values, true)
+	return func(r *message.Request) bool {
+		for _, f := range r.Header {
+			if strings.EqualFold(f.Name, c.HeaderName) && matchAny(values, f.Value) {
+				return true
+			}
+		}
+		// The engine keeps it apart from the others.
+		return strings.EqualFold(c.HeaderName, "Host") && matchAny(values, r.Host)
+	}
+}
+
+type queryPair struct {
+	any        bool // whatever the key
+	key, value pattern
+}
+
+// queryCondition compares keys and values as they are on the wire.
+func queryCondition(pairs []config.QueryPair) condition {
+	compiled := make([]queryPair, len(pairs))
+	for i, p := range pairs {
+		compiled[i] = queryPair{p.Key == "", newPattern(p.Key, true), newPattern(p.Value, true)}
+	}
+	return func(r *message.Request) bool {
+		for parameter := range strings.SplitSeq(r.Query, "&") {
+			if parameter == "" {
+				continue
+			}
+			key, value, _ := strings.Cut(parameter, "=")
+			for i := range compiled {
+				p := &compiled[i]
+				if (p.any || p.key.match(key)) && p.value.match(value) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+func sourceCondition(sources []netip.Prefix) condition {
+	return func(r *message.Request) bool {
+		client := r.Client.Addr().Unmap()
+		return slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(client) })
+	}
+}
+
+// Hostname is a Host field without its port.
+func Hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}

@@ -1,0 +1,160 @@
+package alb
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/alb/cookie"
+	"github.com/isthmus-net/isthmus/internal/alb/rule"
+	gateway "github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+)
+
+// snapshot is one compiled configuration. It is immutable but for counters; a
+// request uses the one that was current when it came.
+type snapshot struct {
+	config    *config.Config
+	listeners map[uint16]*listener
+	groups    map[string]*group
+	targets   map[targetKey]*target
+	sealer    *cookie.Sealer
+}
+
+type listener struct {
+	config   *config.Listener
+	rules    rule.Rules
+	actions  []action // of the rules
+	fallback action
+}
+
+// action has one of its fields set.
+type action struct {
+	forward  *forward
+	redirect *config.Redirect
+	fixed    *config.FixedResponse
+}
+
+// forward is a choice of groups.
+type forward struct {
+	groups []weighted
+	total  int // of the weights
+	sticky int // seconds; zero: not sticky
+}
+
+type weighted struct {
+	*group
+	weight int
+}
+
+type group struct {
+	*config.TargetGroup
+	// registered are those that may be given new requests, of which healthy
+	// are; bound are all, by address.
+	registered, healthy []*target
+	bound               map[netip.AddrPort]*target
+	turn                atomic.Uint64
+}
+
+// targetKey tells apart what must not share connections.
+type targetKey struct {
+	group   string
+	address netip.AddrPort
+}
+
+type target struct {
+	*config.Target
+	pool        *upstream.Pool
+	outstanding *atomic.Int64 // requests under way, over all snapshots
+}
+
+// compile makes a snapshot, with the connections of the one before wherever
+// they are still good.
+func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot, error) {
+	s := &snapshot{
+		config: c, listeners: map[uint16]*listener{}, groups: map[string]*group{}, targets: map[targetKey]*target{},
+	}
+	var err error
+	if s.sealer, err = cookie.NewSealer(c.CookieKey); err != nil {
+		return nil, err
+	}
+	for arn, g := range c.TargetGroups {
+		s.addGroup(arn, &g, before, o)
+	}
+	for i := range c.Listeners {
+		l := &listener{config: &c.Listeners[i]}
+		if l.rules, err = rule.Compile(l.config.Rules); err != nil {
+			return nil, err
+		}
+		for _, r := range l.config.Rules {
+			a, err := s.compileAction(r.Action)
+			if err != nil {
+				return nil, fmt.Errorf("compile rule %s: %w", r.ARN, err)
+			}
+			l.actions = append(l.actions, a)
+		}
+		if l.fallback, err = s.compileAction(l.config.Default); err != nil {
+			return nil, fmt.Errorf("compile default action of %s: %w", l.config.ARN, err)
+		}
+		s.listeners[l.config.Port] = l
+	}
+	return s, nil
+}
+
+func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot, o upstream.Options) {
+	g := &group{TargetGroup: c, bound: map[netip.AddrPort]*target{}}
+	// Not all nodes begin with the same target, nor does each configuration.
+	g.turn.Store(rand.Uint64())
+	for i := range c.Targets {
+		t := s.addTarget(targetKey{arn, c.Targets[i].Address}, c, &c.Targets[i], before, o)
+		g.bound[t.Address] = t
+		if t.Health == config.Draining {
+			continue
+		}
+		g.registered = append(g.registered, t)
+		if t.Health == config.Healthy {
+			g.healthy = append(g.healthy, t)
+		}
+	}
+	s.groups[arn] = g
+}
+
+func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
+	t := &target{Target: c, outstanding: new(atomic.Int64)}
+	way := gateway.Upstream{
+		Key: key.group, Destinations: []gateway.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
+	}
+	if old := before.targets[key]; old != nil {
+		t.outstanding = old.outstanding
+		if old.pool.Serves(&way, false) {
+			t.pool = old.pool
+		}
+	}
+	if t.pool == nil {
+		t.pool = upstream.NewPool(way, false, o)
+	}
+	s.targets[key] = t
+	return t
+}
+
+func (s *snapshot) compileAction(c config.Action) (action, error) {
+	a := action{redirect: c.Redirect, fixed: c.FixedResponse}
+	if c.Forward == nil {
+		if a.redirect == nil && a.fixed == nil {
+			return a, fmt.Errorf("there is no action that is known")
+		}
+		return a, nil
+	}
+	a.forward = &forward{sticky: c.Forward.StickySeconds}
+	for _, w := range c.Forward.Groups {
+		g := s.groups[w.TargetGroup]
+		if g == nil {
+			return a, fmt.Errorf("target group %s is missing", w.TargetGroup)
+		}
+		a.forward.groups = append(a.forward.groups, weighted{g, w.Weight})
+		a.forward.total += w.Weight
+	}
+	return a, nil
+}
