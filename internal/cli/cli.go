@@ -46,6 +46,7 @@ type commands struct {
 
 	Control controlCmd `cmd:"" hidden:"" help:"The control process. isthmus serve runs it."`
 	Gateway gatewayCmd `cmd:"" hidden:"" help:"The gateway process. isthmus serve runs it."`
+	ALB     albCmd     `cmd:"" name:"alb" hidden:"" help:"A node of an Application Load Balancer. isthmus serve runs it."`
 	Health  healthCmd  `cmd:"" hidden:"" help:"The health checker. isthmus serve runs it."`
 	DNS     dnsCmd     `cmd:"" hidden:"" name:"dns" help:"The resolver of VPCs. isthmus serve runs it."`
 }

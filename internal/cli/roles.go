@@ -23,7 +23,8 @@ import (
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
 
-// The users of the unprivileged processes, numbers that no distribution gives
+// The users of the unprivileged processes but those of load balancers' nodes
+// (config.UID): numbers that no distribution gives
 // out (systemd documents 60578 to 61183 and from 61184 its own; see
 // systemd.io/UIDS-GIDS), and their group, which may open the feed.
 const (

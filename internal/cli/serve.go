@@ -203,6 +203,7 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	if err := s.resolve(ctx); err != nil {
 		return err
 	}
+	s.group.Go(func() error { return s.balance(ctx) })
 	return s.answer(ctx)
 }
 

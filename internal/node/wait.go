@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/tables"
@@ -66,6 +67,23 @@ func (n *Node) find(eni string) (*device, error) {
 		}
 	}
 	return nil, nil
+}
+
+// Plugged are the ENIs, by id, whose device is plugged in and known to the
+// packet program and whose owner begins with a prefix, with their numbers. The
+// channel is closed when that may have changed.
+func (n *Node) Plugged(prefix string) (enis map[string]uint32, changed <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	enis = map[string]uint32{}
+	if n.tables != nil && !n.unsynced {
+		for _, e := range n.tables.ENIs {
+			if n.devices[e.Number] != nil && strings.HasPrefix(e.Owner, prefix) {
+				enis[e.ID] = e.Number
+			}
+		}
+	}
+	return enis, n.changed
 }
 
 // Owned waits for the first ENI with a device that belongs to an owner, such as
