@@ -13,6 +13,7 @@ example-%: dependencies build
 	examples/run $*
 
 test: dependencies build
+	@scripts/install-dependencies test
 	@test $$(id -u) = 0 || { echo 'the tests make namespaces: run them as root' >&2; exit 1; }
 	$(GO) test -race -timeout 15m ./...
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,53 +18,12 @@ import (
 
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "isthmus-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "isthmus")
-	if err := os.Chmod(dir, 0o755); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	build := exec.Command("go", "build", "-race", "-o", binary, "../../cmd/isthmus")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build isthmus:", err)
-		return 1
-	}
-	// Commands of a build with the race detector would take a second to end.
-	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(machine.Main(m, &binary)) }
 
 // start runs a machine for the time of a test, with flags of isthmus serve.
 func start(t *testing.T, flags ...string) *machine.Machine {
 	t.Helper()
-	m, err := machine.Start(context.WithoutCancel(t.Context()), binary, flags...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the log:\n%s", m.LogTail(60))
-		}
-		if log, err := os.ReadFile(m.LogPath()); err == nil && strings.Contains(string(log), "DATA RACE") {
-			t.Errorf("a data race in Isthmus:\n%s", log)
-		}
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
+	return machine.StartTest(t, binary, flags...)
 }
 
 const (

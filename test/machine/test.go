@@ -1,0 +1,61 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Main runs a package's tests with a binary of Isthmus that has the race
+// detector, whose path it stores.
+func Main(m *testing.M, binary *string) int {
+	dir, err := os.MkdirTemp("", "isthmus-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	*binary = filepath.Join(dir, "isthmus")
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	build := exec.Command("go", "build", "-race", "-o", *binary, "github.com/isthmus-net/isthmus/cmd/isthmus")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build isthmus:", err)
+		return 1
+	}
+	// Commands of a build with the race detector would take a second to end.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// StartTest runs a machine for the time of a test, which fails if there is a
+// data race in it. The flags are those of isthmus serve.
+func StartTest(t *testing.T, binary string, flags ...string) *Machine {
+	t.Helper()
+	m, err := Start(context.WithoutCancel(t.Context()), binary, flags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the log:\n%s", m.LogTail(60))
+		}
+		if log, err := os.ReadFile(m.LogPath()); err == nil && strings.Contains(string(log), "DATA RACE") {
+			t.Errorf("a data race in Isthmus:\n%s", log)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
