@@ -17,14 +17,14 @@ const (
 	udpIdle        = 120
 )
 
-// balance adds the listeners of all load balancers' nodes, and what they
-// choose from.
+// balance adds the listeners of all Network Load Balancers' nodes, and what
+// they choose from.
 func (c *compiler) balance(t *tables.Tables) {
 	groups := index(c.in.TargetGroups)
 	healthy := healthyTargets(c.in.TargetHealth)
 	for _, l := range c.in.Listeners {
-		lb, group := c.balancers[l.LoadBalancer], groups[l.TargetGroup]
-		if lb == nil || group == nil {
+		lb, group := c.balancers[l.LoadBalancer], groups[groupOf(l)]
+		if lb == nil || group == nil || lb.Type == resource.ApplicationLoadBalancer {
 			continue
 		}
 		choosable := choosable(group, healthy)
@@ -37,7 +37,7 @@ func (c *compiler) balance(t *tables.Tables) {
 			if node == nil {
 				continue
 			}
-			set := targetSet(inZone(choosable, z.Zone, crossZone(lb, group)))
+			set := targetSet(eligible(choosable, z.Zone, lb, group))
 			if set.ID != 0 {
 				t.TargetSets = append(t.TargetSets, set)
 			}
@@ -81,11 +81,19 @@ func draining(g *resource.TargetGroup) []resource.Target {
 	return slices.DeleteFunc(slices.Clone(g.Targets), func(t resource.Target) bool { return t.DrainingUntil == 0 })
 }
 
-// inZone leaves out what a node may not choose: other zones' targets, unless
-// the balancer works across zones.
-func inZone(targets []resource.Target, zone string, cross bool) []resource.Target {
+// eligible leaves out what the node in a zone may not choose: other zones'
+// targets, unless the balancer works across zones. An Application Load Balancer
+// does so across its own zones only.
+func eligible(targets []resource.Target, zone string, lb *resource.LoadBalancer, group *resource.TargetGroup) []resource.Target {
+	cross, own := crossZone(lb, group), lb.Type == resource.ApplicationLoadBalancer
 	return slices.DeleteFunc(slices.Clone(targets), func(t resource.Target) bool {
-		return !cross && t.Zone != zone && t.Zone != "all"
+		switch {
+		case t.Zone == zone || t.Zone == "all":
+			return false
+		case cross && own:
+			return !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool { return z.Zone == t.Zone })
+		}
+		return !cross
 	})
 }
 
@@ -146,14 +154,14 @@ func targetSet(targets []resource.Target) tables.TargetSet {
 // which one of the target groups has no healthy target is left out, unless that
 // is so in every zone. An Application Load Balancer works across zones.
 func servingZones(lb *resource.LoadBalancer, listeners []*resource.Listener, groups map[string]*resource.TargetGroup, healthy map[string]bool) []resource.LoadBalancerZone {
-	if lb.Type == "application" {
+	if lb.Type == resource.ApplicationLoadBalancer {
 		return lb.Zones
 	}
 	var serving []resource.LoadBalancerZone
 	for _, z := range lb.Zones {
 		if !slices.ContainsFunc(listeners, func(l *resource.Listener) bool {
-			group := groups[l.TargetGroup]
-			return group != nil && !slices.ContainsFunc(inZone(group.Targets, z.Zone, crossZone(lb, group)), func(t resource.Target) bool {
+			group := groups[groupOf(l)]
+			return group != nil && !slices.ContainsFunc(eligible(group.Targets, z.Zone, lb, group), func(t resource.Target) bool {
 				return t.DrainingUntil == 0 && healthy[resource.TargetHealthKey(group.ARN, t.ID, t.Port)]
 			})
 		}) {

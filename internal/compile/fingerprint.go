@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 
+	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
@@ -37,6 +38,22 @@ func Fingerprint(c *config.Config, t *tables.Tables) {
 		}
 		u.Fingerprint = fmt.Sprintf("%016x", h.Sum64())
 		c.Upstreams[key] = u
+	}
+}
+
+// FingerprintALB does the same for the target groups of load balancers' nodes.
+func FingerprintALB(nodes map[string]albconfig.Config, t *tables.Tables) {
+	p := newPrints(t)
+	for i := range t.ENIs {
+		node, ok := nodes[t.ENIs[i].ID]
+		if !ok {
+			continue
+		}
+		sum := fmt.Sprintf("%016x", p.network(t.ENIs[i].Network))
+		for arn, g := range node.TargetGroups {
+			g.Fingerprint = sum
+			node.TargetGroups[arn] = g
+		}
 	}
 }
 

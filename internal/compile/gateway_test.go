@@ -69,7 +69,7 @@ func world() GatewayInput {
 		},
 		Subnets:       []*resource.Subnet{{ID: "sn-a", Zone: "a"}, {ID: "sn-b", Zone: "b"}, {ID: "svc-a", Zone: "a"}, {ID: "svc-b", Zone: "b"}},
 		LoadBalancers: []*resource.LoadBalancer{{Meta: meta(), ARN: nlb, Zones: []resource.LoadBalancerZone{{Zone: "b", Address: netip.MustParseAddr("10.0.1.5")}, {Zone: "a", Address: netip.MustParseAddr("10.0.0.5")}}}},
-		Listeners:     []*resource.Listener{{Meta: meta(), ARN: lsn, LoadBalancer: nlb, Port: 80, TargetGroup: group}},
+		Listeners:     []*resource.Listener{{Meta: meta(), ARN: lsn, LoadBalancer: nlb, Port: 80, DefaultActions: []resource.Action{{Forward: &resource.Forward{Groups: []resource.WeightedGroup{{TargetGroup: group, Weight: 1}}}}}}},
 		TargetGroups:  []*resource.TargetGroup{{ARN: group, Targets: []resource.Target{{ID: "10.0.0.7", Port: 8000, Zone: "a"}, {ID: "10.0.1.7", Port: 8000, Zone: "b"}}}},
 		TargetHealth:  []*resource.TargetHealth{{TargetGroup: group, Target: "10.0.0.7", Port: 8000, State: "healthy"}, {TargetGroup: group, Target: "10.0.1.7", Port: 8000, State: "unhealthy"}},
 	}

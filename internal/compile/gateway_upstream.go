@@ -183,14 +183,17 @@ func (u *upstreams) usable(all []config.Destination, loadBalancer string, port i
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), a.Address.Compare(b.Address))
 	})
 	lb, l := u.balancers[loadBalancer], u.byPort[portKey(loadBalancer, port)]
-	if lb == nil || l == nil || u.groups[l.TargetGroup] == nil {
+	if lb == nil || l == nil || lb.Type == resource.ApplicationLoadBalancer {
+		return all // every node of an Application Load Balancer answers
+	}
+	group := u.groups[groupOf(l)]
+	if group == nil {
 		return all
 	}
-	group := u.groups[l.TargetGroup]
 	targets := choosable(group, u.healthy)
 	var out []config.Destination
 	for _, d := range all {
-		if len(inZone(targets, d.Zone, crossZone(lb, group))) > 0 {
+		if len(eligible(targets, d.Zone, lb, group)) > 0 {
 			out = append(out, d)
 		}
 	}
@@ -201,12 +204,13 @@ func (u *upstreams) usable(all []config.Destination, loadBalancer string, port i
 }
 
 // crossZone says whether a node uses targets of other zones than its own. The
-// group's attribute, where set, overrides the balancer's; off is the default.
+// group's attribute, where set, overrides the balancer's; off is the default of
+// Network Load Balancers, and an Application Load Balancer's is always on.
 func crossZone(lb *resource.LoadBalancer, group *resource.TargetGroup) bool {
 	const name = "load_balancing.cross_zone.enabled"
 	switch v := group.Attributes[name]; v {
 	case "", "use_load_balancer_configuration":
-		return lb.Attributes[name] == "true"
+		return lb.Type == resource.ApplicationLoadBalancer || lb.Attributes[name] == "true"
 	default:
 		return v == "true"
 	}

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,41 +13,37 @@ import (
 )
 
 // Health compiles what the health checker probes: every registered target of
-// every group that a listener forwards to, from each node of the listener's
+// every group that a listener or a rule forwards to, from each node of the
 // load balancer that may choose it.
 func Health(in Input) health.Config {
-	groups, balancers, interfaces := index(in.TargetGroups), index(in.LoadBalancers), index(in.NetworkInterfaces)
+	interfaces := index(in.NetworkInterfaces)
 	var c health.Config
-	for _, l := range in.Listeners {
-		lb, group := balancers[l.LoadBalancer], groups[l.TargetGroup]
-		if lb == nil || group == nil || !group.HealthCheck.Enabled {
+	for _, u := range uses(in) {
+		if !u.group.HealthCheck.Enabled {
 			continue
 		}
-		for _, z := range lb.Zones {
+		for _, z := range u.lb.Zones {
 			source := interfaces[z.HealthInterface]
 			if source == nil || len(source.Addresses) == 0 {
 				continue
 			}
-			for _, t := range inZone(group.Targets, z.Zone, crossZone(lb, group)) {
+			for _, t := range eligible(u.group.Targets, z.Zone, u.lb, u.group) {
 				if t.DrainingUntil == 0 {
-					c.Checks = append(c.Checks, check(l, group, z, source.Addresses[0], t))
+					c.Checks = append(c.Checks, check(u.port, u.group, z, source.Addresses[0], t))
 				}
 			}
 		}
 	}
 	key := func(k health.Check) string { return k.TargetGroup + k.Target + strconv.Itoa(k.Port) + k.Node }
 	slices.SortFunc(c.Checks, func(a, b health.Check) int {
-		if key(a) < key(b) {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(key(a), key(b)), cmp.Compare(a.HostHeader, b.HostHeader))
 	})
-	// Several listeners of one balancer may forward to one group.
+	// Several listeners and rules of one balancer may forward to one group.
 	c.Checks = slices.CompactFunc(c.Checks, func(a, b health.Check) bool { return key(a) == key(b) })
 	return c
 }
 
-func check(l *resource.Listener, g *resource.TargetGroup, z resource.LoadBalancerZone, source netip.Addr, t resource.Target) health.Check {
+func check(listener int, g *resource.TargetGroup, z resource.LoadBalancerZone, source netip.Addr, t resource.Target) health.Check {
 	port := t.Port
 	if n, err := strconv.Atoi(g.HealthCheck.Port); err == nil {
 		port = n
@@ -63,7 +60,7 @@ func check(l *resource.Listener, g *resource.TargetGroup, z resource.LoadBalance
 		Protocol:           h.Protocol,
 		Path:               h.Path,
 		Matcher:            h.Matcher,
-		HostHeader:         fmt.Sprintf("%s:%d", z.Address, l.Port),
+		HostHeader:         fmt.Sprintf("%s:%d", z.Address, listener),
 		Interval:           time.Duration(h.IntervalSeconds) * time.Second,
 		Timeout:            time.Duration(h.TimeoutSeconds) * time.Second,
 		HealthyThreshold:   h.HealthyThreshold,

@@ -1,6 +1,6 @@
 // Package compile makes, from a snapshot of the desired state, the tables of
-// the data plane, the configuration of the gateway and the probes of the
-// health checker. Its functions are pure: no I/O, no clock, equal input gives
+// the data plane, the configuration of the gateway and of the load balancers'
+// nodes, and the probes of the health checker. Its functions are pure: no I/O, no clock, equal input gives
 // equal output.
 package compile
 
@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
@@ -27,6 +28,7 @@ type Input struct {
 	VPCEndpoints      []*resource.VPCEndpoint
 	LoadBalancers     []*resource.LoadBalancer
 	Listeners         []*resource.Listener
+	ListenerRules     []*resource.ListenerRule
 	TargetGroups      []*resource.TargetGroup
 	TargetHealth      []*resource.TargetHealth
 }
@@ -232,6 +234,9 @@ func (c *compiler) eni(n *resource.NetworkInterface) (e tables.ENI, ok bool) {
 			e.Owner, e.Enforce = lb.ARN, lb.EnforceOnPrivateLink
 		}
 	default:
+		if c.nodes[n.ID] != nil { // of an Application Load Balancer
+			e.Owner = albconfig.Role(n.ID)
+		}
 		e.AnySource = !n.SourceDestCheck
 		if n.Attachment != nil {
 			e.Device = &tables.Device{Netns: n.Attachment.Netns}

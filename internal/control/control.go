@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"time"
 
+	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/compile"
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 )
 
@@ -102,6 +105,11 @@ func (c *controller) compile(s *store.Snapshot) error {
 	g.Certificate, g.Key = leaf.certificate, leaf.key
 	c.tracer.set(t)
 	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region))}
+	nodes := compile.ALB(in)
+	compile.FingerprintALB(nodes, t)
+	for eni, config := range nodes {
+		c.held[albRole(eni)] = config
+	}
 	c.revision = s.Revision()
 	return c.publish(roleNode, t)
 }
@@ -119,9 +127,19 @@ func (c *controller) release() error {
 			return err
 		}
 	}
+	for role := range c.published {
+		if _, ok := c.held[role]; !ok && c.held != nil && role != roleNode {
+			// The node of a load balancer that is no more.
+			c.feed.Withdraw(role)
+			delete(c.published, role)
+		}
+	}
 	c.held = nil
 	return nil
 }
+
+// albRole is the role of the process of an Application Load Balancer's node.
+func albRole(eni string) feed.Role { return feed.Role(albconfig.Role(eni)) }
 
 // publish gives a role its configuration, unless it is the one it has.
 func (c *controller) publish(role feed.Role, config any) error {
@@ -149,7 +167,7 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 		_, err := c.db.Update(ctx, buildLinks)
 		return idle, err
 	}
-	if u := findUnsettled(s); !u.empty() && c.inForce() {
+	if u := findUnsettled(s, c.balancerServes); !u.empty() && c.inForce() {
 		if _, err := c.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, u) }); err != nil {
 			return 0, err
 		}
@@ -173,11 +191,22 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 // served says whether the gateway and the resolver, too, have applied what
 // belongs to the newest snapshot.
 func (c *controller) served() bool {
-	return c.held == nil && c.applied(roleGateway) && c.applied(roleDNS)
+	return c.applied(roleGateway) && c.applied(roleDNS)
 }
 
+// balancerServes says whether all nodes of an Application Load Balancer have
+// applied what belongs to the newest snapshot. The data plane itself is the
+// nodes of other balancers.
+func (c *controller) balancerServes(lb *resource.LoadBalancer) bool {
+	return lb.Type != resource.ApplicationLoadBalancer || !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool {
+		return !c.applied(albRole(z.Interface))
+	})
+}
+
+// applied says whether a role has applied what belongs to the newest snapshot.
 func (c *controller) applied(role feed.Role) bool {
-	return c.feed.Applied(role) >= c.published[role].revision
+	p, ok := c.published[role]
+	return ok && c.held == nil && c.feed.Applied(role) >= p.revision
 }
 
 // inForce says whether the node has applied the tables of the newest snapshot.

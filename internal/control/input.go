@@ -18,6 +18,7 @@ func dataPlane(r store.Reader) compile.Input {
 		VPCEndpoints:      store.VPCEndpoints.List(r),
 		LoadBalancers:     store.LoadBalancers.List(r),
 		Listeners:         store.Listeners.List(r),
+		ListenerRules:     store.ListenerRules.List(r),
 		TargetGroups:      store.TargetGroups.List(r),
 		TargetHealth:      store.TargetHealth.List(r),
 	}

@@ -16,14 +16,15 @@ func (u unsettled) empty() bool {
 	return len(u.endpoints)+len(u.balancers)+len(u.linksV1)+len(u.linksV2) == 0
 }
 
-func findUnsettled(r store.Reader) (u unsettled) {
+// findUnsettled finds them, but for the load balancers that do not serve yet.
+func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool) (u unsettled) {
 	for e := range store.VPCEndpoints.Scan(r) {
 		if e.State == resource.EndpointPending {
 			u.endpoints = append(u.endpoints, e.ID)
 		}
 	}
 	for l := range store.LoadBalancers.Scan(r) {
-		if l.State == "provisioning" {
+		if l.State == "provisioning" && serves(l) {
 			u.balancers = append(u.balancers, l.ARN)
 		}
 	}

@@ -173,6 +173,14 @@ func (s *Server) Publish(role Role, revision int64, config any) {
 	}
 }
 
+// Withdraw takes back the configuration of a role that is no more: subscribers
+// that come later get none.
+func (s *Server) Withdraw(role Role) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.latest, role)
+}
+
 // give sends a subscriber the latest configuration. The caller holds s.mu.
 func (s *Server) give(sub *subscriber) {
 	if p, ok := s.latest[sub.role]; ok {

@@ -6,30 +6,42 @@ import (
 	"strings"
 )
 
-// LoadBalancer is a Network Load Balancer.
+// The types of load balancers, as on the wire.
+const (
+	NetworkLoadBalancer     = "network"
+	ApplicationLoadBalancer = "application"
+)
+
+// LoadBalancer is a Network or an Application Load Balancer.
 type LoadBalancer struct {
 	Meta
 	ARN     string             `json:"arn"`
 	Name    string             `json:"name"`
-	Type    string             `json:"type"`   // "network"
+	Type    string             `json:"type"`   // "network" or "application"
 	Scheme  string             `json:"scheme"` // "internal"
 	VPC     string             `json:"vpc"`
 	DNSName string             `json:"dnsName"`
 	State   string             `json:"state"` // "provisioning", "active"
 	Zones   []LoadBalancerZone `json:"zones"`
-	// Groups are the security groups; a balancer created without any can
-	// never get one.
+	// Groups are the security groups; a Network Load Balancer created without
+	// any can never get one, and an Application Load Balancer always has one.
 	Groups []string `json:"groups,omitempty"`
 	// EnforceOnPrivateLink says whether Groups' inbound rules apply to
-	// clients that come through PrivateLink (they do unless turned off).
+	// clients that come through PrivateLink (they do unless turned off), which
+	// leads to Network Load Balancers only.
 	EnforceOnPrivateLink bool              `json:"enforceOnPrivateLink"`
 	Attributes           map[string]string `json:"attributes,omitempty"` // only what differs from the default
+	// CookieKey seals the cookies by which an Application Load Balancer knows
+	// its clients again: 32 random bytes.
+	CookieKey []byte `json:"cookieKey,omitempty"`
 }
 
 // Key is the load balancer's ARN.
 func (l *LoadBalancer) Key() string { return l.ARN }
 
-// LoadBalancerZone is a balancer's node in one availability zone: one ENI.
+// LoadBalancerZone is a balancer's node in one availability zone: one ENI. The
+// data plane itself is the node of a Network Load Balancer; a process behind
+// the ENI's device is that of an Application Load Balancer.
 type LoadBalancerZone struct {
 	Zone      string     `json:"zone"`
 	Subnet    string     `json:"subnet"`
@@ -45,12 +57,14 @@ type LoadBalancerZone struct {
 // Listener takes connections on one port of every node of a balancer.
 type Listener struct {
 	Meta
-	ARN          string            `json:"arn"`
-	LoadBalancer string            `json:"loadBalancer"`
-	Protocol     string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"
-	Port         int               `json:"port"`
-	TargetGroup  string            `json:"targetGroup"` // ARN that the default action forwards to
-	Attributes   map[string]string `json:"attributes,omitempty"`
+	ARN          string `json:"arn"`
+	LoadBalancer string `json:"loadBalancer"`
+	Protocol     string `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP"
+	Port         int    `json:"port"`
+	// DefaultActions are what is done if no rule says otherwise. A Network
+	// Load Balancer's listener forwards to one target group.
+	DefaultActions []Action          `json:"defaultActions"`
+	Attributes     map[string]string `json:"attributes,omitempty"`
 }
 
 // Key is the listener's ARN.
@@ -61,7 +75,7 @@ type TargetGroup struct {
 	Meta
 	ARN         string            `json:"arn"`
 	Name        string            `json:"name"`
-	Protocol    string            `json:"protocol"`
+	Protocol    string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP"
 	Port        int               `json:"port"`
 	VPC         string            `json:"vpc"`
 	TargetType  string            `json:"targetType"` // "ip" or "instance"
@@ -76,7 +90,7 @@ func (t *TargetGroup) Key() string { return t.ARN }
 // HealthCheck says how the targets of a group are probed.
 type HealthCheck struct {
 	Enabled            bool   `json:"enabled"`
-	Protocol           string `json:"protocol"` // "TCP" or "HTTP"
+	Protocol           string `json:"protocol"` // "TCP", "HTTP" or "HTTPS"
 	Port               string `json:"port"`     // "traffic-port" or a number
 	Path               string `json:"path,omitempty"`
 	Matcher            string `json:"matcher,omitempty"` // "200-399"

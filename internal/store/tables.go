@@ -16,6 +16,7 @@ var (
 	VPCEndpoints       = NewTable[resource.VPCEndpoint]("vpc-endpoints")
 	LoadBalancers      = NewTable[resource.LoadBalancer]("load-balancers")
 	Listeners          = NewTable[resource.Listener]("listeners")
+	ListenerRules      = NewTable[resource.ListenerRule]("listener-rules")
 	TargetGroups       = NewTable[resource.TargetGroup]("target-groups")
 	TargetHealth       = NewTable[resource.TargetHealth]("target-health")
 	VPCLinksV1         = NewTable[resource.VPCLinkV1]("vpc-links-v1")

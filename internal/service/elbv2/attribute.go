@@ -15,6 +15,8 @@ type attribute struct {
 	others  []string // further allowed values
 	// A range of allowed numbers, if most is not zero.
 	least, most int
+	// free, if it is there, decides what other values may be set.
+	free func(string) error
 }
 
 // crossZoneKey is an attribute of load balancers and of target groups.
@@ -33,14 +35,24 @@ func (a attribute) check(value string) error {
 		}
 		return nil
 	}
+	if a.free != nil {
+		return a.free(value)
+	}
 	if len(a.others) > 0 {
 		return invalid("'%s' cannot be set to '%s'", a.key, value)
 	}
 	return unsupported("Isthmus supports only '%s' as the value of '%s'", a.initial, a.key)
 }
 
-// balancerAttributes are those of Network Load Balancers.
-var balancerAttributes = []attribute{
+// balancerAttributes are those of load balancers of a type.
+func balancerAttributes(kind string) []attribute {
+	if kind == resource.ApplicationLoadBalancer {
+		return applicationAttributes
+	}
+	return networkAttributes
+}
+
+var networkAttributes = []attribute{
 	{key: "access_logs.s3.enabled", initial: "false"},
 	{key: "access_logs.s3.bucket"},
 	{key: "access_logs.s3.prefix"},
@@ -57,6 +69,9 @@ var balancerAttributes = []attribute{
 // groupAttributes are those of a target group, whose protocol and type decide
 // some defaults.
 func groupAttributes(g *resource.TargetGroup) []attribute {
+	if g.Protocol == "HTTP" {
+		return applicationGroupAttributes
+	}
 	preserve := attribute{key: "preserve_client_ip.enabled", initial: "true", others: yesNo}
 	terminate := attribute{key: "deregistration_delay.connection_termination.enabled", initial: "false", others: yesNo}
 	switch {
@@ -88,7 +103,10 @@ func groupAttributes(g *resource.TargetGroup) []attribute {
 // listenerAttributes are those of a listener: UDP has no idle timeout that can
 // be set.
 func listenerAttributes(l *resource.Listener) []attribute {
-	if l.Protocol == "UDP" {
+	switch l.Protocol {
+	case "HTTP":
+		return applicationListenerAttributes
+	case "UDP":
 		return nil
 	}
 	return []attribute{{key: "tcp.idle_timeout.seconds", initial: "350", least: 60, most: 6000}}

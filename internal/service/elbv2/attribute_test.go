@@ -18,16 +18,16 @@ func TestAttributeValues(t *testing.T) {
 		known            []attribute
 		key, value, code string
 	}{
-		{balancerAttributes, "deletion_protection.enabled", "true", ""},
-		{balancerAttributes, "deletion_protection.enabled", "yes", "ValidationError"},
-		{balancerAttributes, "load_balancing.cross_zone.enabled", "true", ""},
-		{balancerAttributes, "access_logs.s3.enabled", "false", ""},
-		{balancerAttributes, "access_logs.s3.enabled", "true", "InvalidConfigurationRequest"},
-		{balancerAttributes, "access_logs.s3.bucket", "", ""},
-		{balancerAttributes, "access_logs.s3.bucket", "b", "InvalidConfigurationRequest"},
-		{balancerAttributes, "dns_record.client_routing_policy", "any_availability_zone", ""},
-		{balancerAttributes, "dns_record.client_routing_policy", "availability_zone_affinity", "InvalidConfigurationRequest"},
-		{balancerAttributes, "idle_timeout.timeout_seconds", "60", "ValidationError"},
+		{networkAttributes, "deletion_protection.enabled", "true", ""},
+		{networkAttributes, "deletion_protection.enabled", "yes", "ValidationError"},
+		{networkAttributes, "load_balancing.cross_zone.enabled", "true", ""},
+		{networkAttributes, "access_logs.s3.enabled", "false", ""},
+		{networkAttributes, "access_logs.s3.enabled", "true", "InvalidConfigurationRequest"},
+		{networkAttributes, "access_logs.s3.bucket", "", ""},
+		{networkAttributes, "access_logs.s3.bucket", "b", "InvalidConfigurationRequest"},
+		{networkAttributes, "dns_record.client_routing_policy", "any_availability_zone", ""},
+		{networkAttributes, "dns_record.client_routing_policy", "availability_zone_affinity", "InvalidConfigurationRequest"},
+		{networkAttributes, "idle_timeout.timeout_seconds", "60", "ValidationError"},
 		{tcp, "deregistration_delay.timeout_seconds", "0", ""},
 		{tcp, "deregistration_delay.timeout_seconds", "3600", ""},
 		{tcp, "deregistration_delay.timeout_seconds", "3601", "ValidationError"},
@@ -113,7 +113,7 @@ func TestAttributeOperations(t *testing.T) {
 		t.Errorf("stored attributes = %v", stored)
 	}
 	shown := must[*api.DescribeLoadBalancerAttributesOutput](t)(f.DescribeLoadBalancerAttributes(f.ctx, &api.DescribeLoadBalancerAttributesInput{LoadBalancerArn: lb.LoadBalancerArn}))
-	if len(shown.Attributes) != len(balancerAttributes) {
+	if len(shown.Attributes) != len(networkAttributes) {
 		t.Errorf("%d attributes shown", len(shown.Attributes))
 	}
 }

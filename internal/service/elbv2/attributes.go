@@ -29,7 +29,7 @@ func (s *Service) ModifyLoadBalancerAttributes(ctx context.Context, in *api.Modi
 		if lb, err = scopeOf(ctx).findBalancer(tx, wire.Val(in.LoadBalancerArn)); err != nil {
 			return err
 		}
-		if err := setAttributes("Load balancer", balancerAttributes, &lb.Attributes, changes); err != nil {
+		if err := setAttributes("Load balancer", balancerAttributes(lb.Type), &lb.Attributes, changes); err != nil {
 			return err
 		}
 		store.LoadBalancers.Put(tx, lb)
@@ -42,7 +42,7 @@ func (s *Service) ModifyLoadBalancerAttributes(ctx context.Context, in *api.Modi
 }
 
 func showBalancerAttributes(lb *resource.LoadBalancer) (out []*api.LoadBalancerAttribute) {
-	for _, p := range allAttributes(balancerAttributes, lb.Attributes) {
+	for _, p := range allAttributes(balancerAttributes(lb.Type), lb.Attributes) {
 		out = append(out, &api.LoadBalancerAttribute{Key: wire.Ptr(p.key), Value: wire.Ptr(p.value)})
 	}
 	return out
@@ -69,6 +69,9 @@ func (s *Service) ModifyTargetGroupAttributes(ctx context.Context, in *api.Modif
 			return err
 		}
 		if err := setAttributes("Target group", groupAttributes(g), &g.Attributes, changes); err != nil {
+			return err
+		}
+		if err := checkStickiness(g); err != nil {
 			return err
 		}
 		store.TargetGroups.Put(tx, g)

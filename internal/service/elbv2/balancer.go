@@ -2,11 +2,16 @@ package elbv2
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
@@ -18,8 +23,7 @@ import (
 // on to "active" when the data plane serves it.
 const provisioning = "provisioning"
 
-// CreateLoadBalancer makes a Network Load Balancer with a node in each of the
-// subnets. If there is one of the name with the same settings, that one is the
+// CreateLoadBalancer makes a load balancer with a node in each of the subnets. If there is one of the name with the same settings, that one is the
 // answer.
 func (s *Service) CreateLoadBalancer(ctx context.Context, in *api.CreateLoadBalancerInput) (*api.CreateLoadBalancerOutput, error) {
 	sc := scopeOf(ctx)
@@ -34,38 +38,52 @@ func (s *Service) CreateLoadBalancer(ctx context.Context, in *api.CreateLoadBala
 	if err != nil {
 		return nil, err
 	}
+	kind := resource.ApplicationLoadBalancer
+	set(&kind, in.Type)
 	var lb *resource.LoadBalancer
 	_, err = s.db.Update(ctx, func(tx *store.Tx) error {
-		if err := sc.place(tx, nodes); err != nil {
+		if err := sc.place(tx, kind, nodes); err != nil {
 			return err
 		}
 		groups, err := sc.checkSecurityGroups(tx, nodes[0].vpc, in.SecurityGroups)
 		if err != nil {
 			return err
 		}
+		if kind == resource.ApplicationLoadBalancer && len(groups) == 0 {
+			v, err := vpc.FindVPC(tx, sc.account, sc.region, nodes[0].vpc)
+			if err != nil {
+				return networkError(err)
+			}
+			groups = []string{v.DefaultGroup}
+		}
 		if old := sc.balancerNamed(tx, *in.Name); old != nil {
-			if !sameNodes(old.Zones, nodes) || !sameSet(old.Groups, groups) || !maps.Equal(old.Tags, tags) {
+			if old.Type != kind || !sameNodes(old.Zones, nodes) || !sameSet(old.Groups, groups) || !maps.Equal(old.Tags, tags) {
 				return wire.Errorf(400, "DuplicateLoadBalancerName",
 					"A load balancer with the same name '%s' exists, but with different settings", *in.Name)
 			}
 			lb = old
 			return nil
 		}
-		if len(sc.balancers(tx)) >= maxBalancers {
+		if count(store.LoadBalancers.ScanPrefix(tx, sc.arn(balancerPart+typeParts[kind]))) >= maxBalancers {
 			return wire.Errorf(400, "TooManyLoadBalancers", "The maximum number of load balancers, %d, has been reached", maxBalancers)
 		}
-		id := newID()
+		part, id := typeParts[kind]+*in.Name+"/", newID()
 		lb = &resource.LoadBalancer{
 			Meta:                 resource.Meta{Account: sc.account, Region: sc.region, Created: now(), Tags: tags},
-			ARN:                  sc.arn(balancerPart + *in.Name + "/" + id),
+			ARN:                  sc.arn(balancerPart + part + id),
 			Name:                 *in.Name,
-			Type:                 "network",
+			Type:                 kind,
 			Scheme:               "internal",
 			VPC:                  nodes[0].vpc,
 			DNSName:              *in.Name + "-" + id + ".elb." + sc.region + ".amazonaws.com",
 			State:                provisioning,
 			Groups:               groups,
 			EnforceOnPrivateLink: true,
+		}
+		if kind == resource.ApplicationLoadBalancer {
+			lb.DNSName = "internal-" + *in.Name + "-" + number() + "." + sc.region + ".elb.amazonaws.com"
+			lb.CookieKey = make([]byte, config.CookieKeySize)
+			rand.Read(lb.CookieKey)
 		}
 		for _, n := range nodes {
 			zone, err := createNode(tx, lb, n)
@@ -83,8 +101,15 @@ func (s *Service) CreateLoadBalancer(ctx context.Context, in *api.CreateLoadBala
 	return &api.CreateLoadBalancerOutput{LoadBalancers: []*api.LoadBalancer{showBalancer(lb)}}, nil
 }
 
-// checkBalancerKind refuses what is not an internal Network Load Balancer over
-// IPv4.
+// number makes the number in the names of Application Load Balancers.
+func number() string {
+	var b [4]byte
+	rand.Read(b[:])
+	return strconv.FormatUint(uint64(binary.BigEndian.Uint32(b[:])), 10)
+}
+
+// checkBalancerKind refuses what is not an internal Network or Application Load
+// Balancer over IPv4.
 func checkBalancerKind(in *api.CreateLoadBalancerInput) error {
 	name := wire.Val(in.Name)
 	if err := checkName("Load balancer", name); err != nil {
@@ -94,11 +119,9 @@ func checkBalancerKind(in *api.CreateLoadBalancerInput) error {
 		return invalid("Load balancer name '%s' cannot begin with 'internal-'", name)
 	}
 	switch kind := wire.Val(in.Type); kind {
-	case "network":
-	case "":
-		return unsupported("Load balancers of type 'application', which is the default, are not supported by Isthmus yet; specify the type 'network'")
+	case "", resource.NetworkLoadBalancer, resource.ApplicationLoadBalancer:
 	default:
-		return unsupported("Load balancers of type '%s' are not supported by Isthmus yet; the type 'network' is", kind)
+		return unsupported("Load balancers of type '%s' are not supported by Isthmus yet; the types 'application' and 'network' are", kind)
 	}
 	switch scheme := wire.Val(in.Scheme); scheme {
 	case "internal":
@@ -150,12 +173,23 @@ func (s scope) balancers(r store.Reader) []*resource.LoadBalancer {
 	return slices.Collect(store.LoadBalancers.ScanPrefix(r, s.arn(balancerPart)))
 }
 
-// balancerNamed is the load balancer with a name, read-only; nil if none.
+// balancerNamed is the load balancer with a name, of whatever type, read-only;
+// nil if none.
 func (s scope) balancerNamed(r store.Reader, name string) *resource.LoadBalancer {
-	for lb := range store.LoadBalancers.ScanPrefix(r, s.arn(balancerPart+name+"/")) {
-		return lb
+	for _, kind := range typeParts {
+		for lb := range store.LoadBalancers.ScanPrefix(r, s.arn(balancerPart+kind+name+"/")) {
+			return lb
+		}
 	}
 	return nil
+}
+
+// count is how many rows a scan has.
+func count[T any](rows iter.Seq[T]) (n int) {
+	for range rows {
+		n++
+	}
+	return n
 }
 
 // DescribeLoadBalancers lists load balancers: all, or those with the given
@@ -206,14 +240,14 @@ func (s *Service) DeleteLoadBalancer(ctx context.Context, in *api.DeleteLoadBala
 		if !ok {
 			return nil
 		}
-		if attributeOf(balancerAttributes, lb.Attributes, "deletion_protection.enabled") == "true" {
+		if attributeOf(balancerAttributes(lb.Type), lb.Attributes, "deletion_protection.enabled") == "true" {
 			return wire.Errorf(400, "OperationNotPermitted", "Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
 		}
 		if vpc.LoadBalancerInService(tx, arn) {
 			return wire.Errorf(400, "ResourceInUse", "Load balancer '%s' cannot be deleted because it is currently associated with another service", arn)
 		}
-		for _, l := range slices.Collect(store.Listeners.ScanPrefix(tx, listenersOf(arn))) {
-			store.Listeners.Delete(tx, l.ARN)
+		for _, l := range listeners(tx, arn) {
+			deleteListener(tx, l.ARN)
 		}
 		for _, z := range lb.Zones {
 			deleteNode(tx, z)
@@ -231,7 +265,7 @@ func showBalancer(lb *resource.LoadBalancer) *api.LoadBalancer {
 	out := &api.LoadBalancer{
 		LoadBalancerArn:       wire.Ptr(lb.ARN),
 		DNSName:               wire.Ptr(lb.DNSName),
-		CanonicalHostedZoneId: wire.Ptr(hostedZone(lb.Region)),
+		CanonicalHostedZoneId: wire.Ptr(hostedZone(lb.Type, lb.Region)),
 		CreatedTime:           wire.Ptr(lb.Created),
 		LoadBalancerName:      wire.Ptr(lb.Name),
 		Scheme:                wire.Ptr(lb.Scheme),
@@ -242,7 +276,7 @@ func showBalancer(lb *resource.LoadBalancer) *api.LoadBalancer {
 		SecurityGroups:        lb.Groups,
 		IpAddressType:         wire.Ptr("ipv4"),
 	}
-	if len(lb.Groups) > 0 {
+	if len(lb.Groups) > 0 && lb.Type == resource.NetworkLoadBalancer {
 		out.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic = wire.Ptr(onOff(lb.EnforceOnPrivateLink))
 	}
 	return out

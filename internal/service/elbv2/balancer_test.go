@@ -112,8 +112,8 @@ func TestCreateLoadBalancerRefuses(t *testing.T) {
 		change     func(*api.CreateLoadBalancerInput)
 		code, text string
 	}{
-		"no type":         {func(in *api.CreateLoadBalancerInput) { in.Type = nil }, "InvalidConfigurationRequest", "'application', which is the default"},
-		"application":     {func(in *api.CreateLoadBalancerInput) { in.Type = wire.Ptr("application") }, "InvalidConfigurationRequest", "'application'"},
+		"no type":         {func(in *api.CreateLoadBalancerInput) { in.Type = nil }, "ValidationError", "At least two subnets in two different Availability Zones must be specified"},
+		"application":     {func(in *api.CreateLoadBalancerInput) { in.Type = wire.Ptr("application") }, "ValidationError", "At least two subnets in two different Availability Zones must be specified"},
 		"gateway":         {func(in *api.CreateLoadBalancerInput) { in.Type = wire.Ptr("gateway") }, "InvalidConfigurationRequest", "'gateway'"},
 		"no scheme":       {func(in *api.CreateLoadBalancerInput) { in.Scheme = nil }, "InvalidScheme", "no internet side"},
 		"internet-facing": {func(in *api.CreateLoadBalancerInput) { in.Scheme = wire.Ptr("internet-facing") }, "InvalidScheme", "no internet side"},

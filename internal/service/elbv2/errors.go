@@ -21,6 +21,7 @@ func unsupported(format string, args ...any) error {
 var (
 	errNoBalancer = wire.Errorf(400, "LoadBalancerNotFound", "One or more load balancers not found")
 	errNoGroup    = wire.Errorf(400, "TargetGroupNotFound", "One or more target groups not found")
+	errNoRule     = wire.Errorf(400, "RuleNotFound", "One or more rules not found")
 	errNoListener = wire.Errorf(400, "ListenerNotFound", "One or more listeners not found")
 )
 

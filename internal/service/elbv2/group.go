@@ -70,19 +70,21 @@ func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
 		return nil, unsupported("Target groups with target type '%s' are not supported by Isthmus yet; 'instance' and 'ip' are", g.TargetType)
 	case g.Protocol == "":
 		return nil, invalid("A protocol must be specified")
-	case !slices.Contains(protocols, g.Protocol):
-		return nil, unsupported("Target groups with protocol '%s' are not supported by Isthmus yet; 'TCP', 'UDP' and 'TCP_UDP' are", g.Protocol)
+	case g.Protocol != "HTTP" && !slices.Contains(networkProtocols, g.Protocol):
+		return nil, unsupported("Target groups with protocol '%s' are not supported by Isthmus yet; 'HTTP', 'TCP', 'UDP' and 'TCP_UDP' are", g.Protocol)
 	case g.Port == 0:
 		return nil, invalid("A port must be specified")
 	case g.VPC == "":
 		return nil, invalid("A VPC ID must be specified")
-	case wire.Val(in.ProtocolVersion) != "":
+	case g.Protocol == "HTTP" && wire.Val(in.ProtocolVersion) != "" && *in.ProtocolVersion != "HTTP1":
+		return nil, unsupported("Target groups with protocol version '%s' are not supported by Isthmus yet; 'HTTP1' is", *in.ProtocolVersion)
+	case g.Protocol != "HTTP" && wire.Val(in.ProtocolVersion) != "":
 		return nil, unsupported("A protocol version cannot be specified for target groups with protocol '%s'", g.Protocol)
 	case wire.Val(in.IpAddressType) == "ipv6":
 		return nil, unsupported("The IP address type 'ipv6' is not supported by Isthmus yet; 'ipv4' is")
 	}
 	var err error
-	g.HealthCheck, err = changeHealthCheck(resource.HealthCheck{}, &api.ModifyTargetGroupInput{
+	g.HealthCheck, err = changeHealthCheck(g.Protocol, resource.HealthCheck{}, &api.ModifyTargetGroupInput{
 		HealthCheckProtocol:        in.HealthCheckProtocol,
 		HealthCheckPort:            in.HealthCheckPort,
 		HealthCheckPath:            in.HealthCheckPath,
@@ -119,12 +121,31 @@ func (s scope) groupNamed(r store.Reader, name string) *resource.TargetGroup {
 // most one.
 func balancersOf(r store.Reader, group string) []string {
 	arns := []string{}
-	for l := range store.Listeners.Scan(r) {
-		if l.TargetGroup == group && !slices.Contains(arns, l.LoadBalancer) {
-			arns = append(arns, l.LoadBalancer)
+	add := func(balancer string, actions []resource.Action) {
+		if slices.Contains(resource.TargetGroups(actions), group) && !slices.Contains(arns, balancer) {
+			arns = append(arns, balancer)
 		}
 	}
+	for l := range store.Listeners.Scan(r) {
+		add(l.LoadBalancer, l.DefaultActions)
+	}
+	for rule := range store.ListenerRules.Scan(r) {
+		add(resource.LoadBalancerOf(rule.Listener), rule.Actions)
+	}
 	return arns
+}
+
+// groupsOf are the ARNs of the target groups that a load balancer forwards to,
+// sorted.
+func groupsOf(r store.Reader, balancer string) (arns []string) {
+	for l := range store.Listeners.ScanPrefix(r, listenersOf(balancer)) {
+		arns = append(arns, resource.TargetGroups(l.DefaultActions)...)
+	}
+	for rule := range store.ListenerRules.ScanPrefix(r, rulesOf(listenersOf(balancer))) {
+		arns = append(arns, resource.TargetGroups(rule.Actions)...)
+	}
+	slices.Sort(arns)
+	return slices.Compact(arns)
 }
 
 // DescribeTargetGroups lists target groups: all, those with the given ARNs or
@@ -147,8 +168,8 @@ func (s *Service) DescribeTargetGroups(ctx context.Context, in *api.DescribeTarg
 		if err != nil {
 			return nil, err
 		}
-		for l := range store.Listeners.ScanPrefix(view, listenersOf(lb.ARN)) {
-			if g, ok := store.TargetGroups.Get(view, l.TargetGroup); ok {
+		for _, arn := range groupsOf(view, lb.ARN) {
+			if g, ok := store.TargetGroups.Get(view, arn); ok {
 				found = append(found, g)
 			}
 		}
@@ -188,7 +209,7 @@ func (s *Service) ModifyTargetGroup(ctx context.Context, in *api.ModifyTargetGro
 		if err != nil {
 			return err
 		}
-		if g.HealthCheck, err = changeHealthCheck(g.HealthCheck, in); err != nil {
+		if g.HealthCheck, err = changeHealthCheck(g.Protocol, g.HealthCheck, in); err != nil {
 			return err
 		}
 		store.TargetGroups.Put(tx, g)
@@ -242,6 +263,9 @@ func showGroup(r store.Reader, g *resource.TargetGroup) *api.TargetGroup {
 		LoadBalancerArns:           balancersOf(r, g.ARN),
 		TargetType:                 wire.Ptr(g.TargetType),
 		IpAddressType:              wire.Ptr("ipv4"),
+	}
+	if g.Protocol == "HTTP" {
+		out.ProtocolVersion = wire.Ptr("HTTP1")
 	}
 	if h.Protocol != "TCP" {
 		out.HealthCheckPath = wire.Ptr(h.Path)

@@ -68,7 +68,7 @@ func TestCreateTargetGroupRefuses(t *testing.T) {
 		"lambda":            {func(in *input) { in.TargetType = wire.Ptr("lambda") }, "InvalidConfigurationRequest", "'lambda'"},
 		"alb":               {func(in *input) { in.TargetType = wire.Ptr("alb") }, "InvalidConfigurationRequest", "'alb'"},
 		"TLS":               {func(in *input) { in.Protocol = wire.Ptr("TLS") }, "InvalidConfigurationRequest", "'TLS'"},
-		"HTTP":              {func(in *input) { in.Protocol = wire.Ptr("HTTP") }, "InvalidConfigurationRequest", "'HTTP'"},
+		"HTTPS":             {func(in *input) { in.Protocol = wire.Ptr("HTTPS") }, "InvalidConfigurationRequest", "'HTTPS'"},
 		"no protocol":       {func(in *input) { in.Protocol = nil }, "ValidationError", "A protocol must be specified"},
 		"no port":           {func(in *input) { in.Port = nil }, "ValidationError", "A port must be specified"},
 		"no VPC":            {func(in *input) { in.VpcId = nil }, "ValidationError", "A VPC ID must be specified"},

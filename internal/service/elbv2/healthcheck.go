@@ -11,7 +11,7 @@ import (
 	api "github.com/isthmus-net/isthmus/internal/wire/elbv2"
 )
 
-// The defaults of health checks by Network Load Balancers. The timeout is 6
+// The defaults of health checks. The timeout of Network Load Balancers is 6
 // seconds over HTTP, else 10.
 const (
 	defaultInterval           = 30
@@ -22,11 +22,15 @@ const (
 	defaultPath               = "/"
 	defaultMatcher            = "200-399"
 	trafficPort               = "traffic-port"
+
+	// For Application Load Balancers.
+	defaultTimeoutApplication = 5
+	defaultMatcherApplication = "200"
 )
 
-// changeHealthCheck is a health check with the settings of a request, which
+// changeHealthCheck is the health check of a group with a protocol, with the settings of a request, which
 // are those of ModifyTargetGroup; creating a group changes the zero check.
-func changeHealthCheck(h resource.HealthCheck, in *api.ModifyTargetGroupInput) (resource.HealthCheck, error) {
+func changeHealthCheck(protocol string, h resource.HealthCheck, in *api.ModifyTargetGroupInput) (resource.HealthCheck, error) {
 	if in.HealthCheckEnabled != nil && !*in.HealthCheckEnabled {
 		return h, unsupported("Health checks cannot be disabled for target groups with target type 'instance' or 'ip'")
 	}
@@ -36,7 +40,7 @@ func changeHealthCheck(h resource.HealthCheck, in *api.ModifyTargetGroupInput) (
 	set(&h.Path, in.HealthCheckPath)
 	if in.Matcher != nil {
 		if wire.Val(in.Matcher.GrpcCode) != "" {
-			return h, unsupported("gRPC codes are not supported for health checks by Network Load Balancers")
+			return h, unsupported("gRPC codes are not supported for health checks of target groups with protocol '%s'", protocol)
 		}
 		set(&h.Matcher, in.Matcher.HttpCode)
 	}
@@ -45,14 +49,17 @@ func changeHealthCheck(h resource.HealthCheck, in *api.ModifyTargetGroupInput) (
 	setNumber(&h.HealthyThreshold, in.HealthyThresholdCount)
 	setNumber(&h.UnhealthyThreshold, in.UnhealthyThresholdCount)
 
-	if h.Protocol == "TCP" || h.Protocol == "" {
+	if protocol == "HTTP" && h.Protocol != "" && h.Protocol != "HTTP" && h.Protocol != "HTTPS" {
+		return h, invalid("Health check protocol '%s' must be one of 'HTTP, HTTPS' for target groups with protocol 'HTTP'", h.Protocol)
+	}
+	if protocol != "HTTP" && (h.Protocol == "TCP" || h.Protocol == "") {
 		if wire.Val(in.HealthCheckPath) != "" || in.Matcher != nil && wire.Val(in.Matcher.HttpCode) != "" {
 			return h, unsupported("A health check path or matcher cannot be specified for health checks with the protocol 'TCP'")
 		}
 		h.Path, h.Matcher = "", ""
 	}
-	h = withDefaults(h)
-	return h, checkHealthCheck(h)
+	h = withDefaults(protocol, h)
+	return h, checkHealthCheck(protocol, h)
 }
 
 func set(to *string, value *string) {
@@ -68,20 +75,30 @@ func setNumber(to *int, value *int64) {
 }
 
 // withDefaults fills in what is not set.
-func withDefaults(h resource.HealthCheck) resource.HealthCheck {
+func withDefaults(protocol string, h resource.HealthCheck) resource.HealthCheck {
+	application := protocol == "HTTP"
+	if application {
+		fill(&h.Protocol, "HTTP")
+	}
 	fill(&h.Protocol, "TCP")
 	fill(&h.Port, trafficPort)
 	fill(&h.IntervalSeconds, defaultInterval)
 	fill(&h.HealthyThreshold, defaultHealthyThreshold)
 	fill(&h.UnhealthyThreshold, defaultUnhealthyThreshold)
 	timeout := defaultTimeout
-	if h.Protocol == "HTTP" {
+	switch {
+	case application:
+		timeout = defaultTimeoutApplication
+	case h.Protocol == "HTTP":
 		timeout = defaultTimeoutHTTP
 	}
 	// A short interval alone must not make a request invalid.
 	fill(&h.TimeoutSeconds, min(timeout, h.IntervalSeconds))
 	if h.Protocol != "TCP" {
 		fill(&h.Path, defaultPath)
+		if application {
+			fill(&h.Matcher, defaultMatcherApplication)
+		}
 		fill(&h.Matcher, defaultMatcher)
 	}
 	return h
@@ -97,7 +114,7 @@ func fill[T comparable](to *T, value T) {
 // pathForm is what a path with its query may be made of.
 var pathForm = regexp.MustCompile(`^/[!"$-~]*$`)
 
-func checkHealthCheck(h resource.HealthCheck) error {
+func checkHealthCheck(protocol string, h resource.HealthCheck) error {
 	switch h.Protocol {
 	case "TCP", "HTTP", "HTTPS":
 	default:

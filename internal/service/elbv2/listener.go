@@ -3,6 +3,7 @@ package elbv2
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -12,8 +13,9 @@ import (
 	api "github.com/isthmus-net/isthmus/internal/wire/elbv2"
 )
 
-// protocols are those of listeners and target groups.
-var protocols = []string{"TCP", "UDP", "TCP_UDP"}
+// networkProtocols are those of Network Load Balancers' listeners and target
+// groups.
+var networkProtocols = []string{"TCP", "UDP", "TCP_UDP"}
 
 // CreateListener makes a listener of a load balancer. If there is one on the
 // port with the same settings, that one is the answer.
@@ -28,11 +30,13 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 		return nil, invalid("A listener protocol must be specified")
 	case wire.Val(in.Port) == 0:
 		return nil, invalid("A listener port must be specified")
+	case *in.Protocol == "HTTPS" && isApplication(wire.Val(in.LoadBalancerArn)):
+		return nil, errHTTPS
 	}
 	if err := checkSecurity(in.SslPolicy, in.Certificates, in.AlpnPolicy, in.MutualAuthentication); err != nil {
 		return nil, err
 	}
-	group, err := readActions(in.DefaultActions)
+	actions, err := readDefaultActions(wire.Val(in.LoadBalancerArn), in.DefaultActions)
 	if err != nil {
 		return nil, err
 	}
@@ -43,18 +47,18 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 			return err
 		}
 		l = &resource.Listener{
-			Meta:         resource.Meta{Account: sc.account, Region: sc.region, Created: now(), Tags: tags},
-			LoadBalancer: lb.ARN,
-			Protocol:     *in.Protocol,
-			Port:         int(*in.Port),
-			TargetGroup:  group,
+			Meta:           resource.Meta{Account: sc.account, Region: sc.region, Created: now(), Tags: tags},
+			LoadBalancer:   lb.ARN,
+			Protocol:       *in.Protocol,
+			Port:           int(*in.Port),
+			DefaultActions: actions,
 		}
 		if err := sc.checkListener(tx, lb, l); err != nil {
 			return err
 		}
 		others := listeners(tx, lb.ARN)
 		if old := onPort(others, l.Port); old != nil {
-			if old.Protocol != l.Protocol || old.TargetGroup != l.TargetGroup || !maps.Equal(old.Tags, l.Tags) {
+			if old.Protocol != l.Protocol || !reflect.DeepEqual(old.DefaultActions, l.DefaultActions) || !maps.Equal(old.Tags, l.Tags) {
 				return duplicateListener(lb)
 			}
 			l = old
@@ -65,7 +69,7 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 		}
 		l.ARN = listenersOf(lb.ARN) + newID()
 		store.Listeners.Put(tx, l)
-		return nil
+		return checkGroupCount(tx, lb)
 	})
 	if err != nil {
 		return nil, err
@@ -95,77 +99,47 @@ func onPort(list []*resource.Listener, port int) *resource.Listener {
 func checkSecurity(policy *string, certificates []*api.Certificate, alpn []string, mutual *api.MutualAuthenticationAttributes) error {
 	switch {
 	case len(certificates) > 0:
-		return unsupported("A certificate cannot be specified for TCP and UDP listeners")
+		return unsupported("A certificate cannot be specified for listeners without TLS")
 	case wire.Val(policy) != "":
-		return unsupported("An SSL policy cannot be specified for TCP and UDP listeners")
+		return unsupported("An SSL policy cannot be specified for listeners without TLS")
 	case len(alpn) > 0 && !slices.Equal(alpn, []string{"None"}):
-		return unsupported("An ALPN policy cannot be specified for TCP and UDP listeners")
+		return unsupported("An ALPN policy cannot be specified for listeners without TLS")
 	case mutual != nil && wire.Val(mutual.Mode) != "" && *mutual.Mode != "off":
-		return unsupported("Mutual authentication is not supported for listeners of Network Load Balancers")
+		return unsupported("Mutual authentication is not supported for listeners without TLS")
 	}
 	return nil
 }
 
-// readActions reads the default actions of a listener: one that forwards to
-// one target group, whose ARN it returns.
-func readActions(actions []*api.Action) (string, error) {
-	if len(actions) != 1 {
-		return "", wire.Errorf(400, "InvalidLoadBalancerAction", "A listener of a Network Load Balancer must have exactly one default action")
+// readDefaultActions reads the default actions of a listener of a load
+// balancer.
+func readDefaultActions(balancer string, actions []*api.Action) ([]resource.Action, error) {
+	if isApplication(balancer) {
+		return readActions(actions)
 	}
-	a := actions[0]
-	if t := wire.Val(a.Type); t != "forward" {
-		return "", wire.Errorf(400, "InvalidLoadBalancerAction", "The action type '%s' is not supported for listeners of Network Load Balancers; 'forward' is", t)
-	}
-	group := wire.Val(a.TargetGroupArn)
-	if f := a.ForwardConfig; f != nil {
-		switch {
-		case len(f.TargetGroups) > 1:
-			return "", unsupported("Forwarding to several weighted target groups is not supported by Isthmus yet; specify one target group")
-		case f.TargetGroupStickinessConfig != nil && wire.Val(f.TargetGroupStickinessConfig.Enabled):
-			return "", unsupported("Target group stickiness is not supported for listeners of Network Load Balancers")
-		case len(f.TargetGroups) == 1:
-			arn := wire.Val(f.TargetGroups[0].TargetGroupArn)
-			if group != "" && group != arn {
-				return "", invalid("The target group ARN of an action and that of its forward configuration must be the same")
-			}
-			group = arn
-		}
-	}
-	if group == "" {
-		return "", invalid("A target group ARN must be specified")
-	}
-	return group, nil
+	return readNetworkActions(actions)
 }
+
+var errHTTPS = unsupported("HTTPS listeners are not supported by Isthmus yet; 'HTTP' listeners are")
 
 // checkListener checks what a listener is to be against its load balancer and
-// its target group.
+// its target groups.
 func (s scope) checkListener(r store.Reader, lb *resource.LoadBalancer, l *resource.Listener) error {
+	allowed := networkProtocols
+	if lb.Type == resource.ApplicationLoadBalancer {
+		allowed = []string{"HTTP", "HTTPS"}
+	}
 	switch {
-	case l.Protocol == "TLS":
+	case l.Protocol == "TLS" && lb.Type == resource.NetworkLoadBalancer:
 		return unsupported("TLS listeners are not supported by Isthmus yet; 'TCP', 'UDP' and 'TCP_UDP' listeners are")
-	case !slices.Contains(protocols, l.Protocol):
-		return invalid("Listener protocol '%s' must be one of '%s'", l.Protocol, strings.Join(protocols, ", "))
+	case !slices.Contains(allowed, l.Protocol):
+		return invalid("Listener protocol '%s' must be one of '%s'", l.Protocol, strings.Join(allowed, ", "))
+	case l.Protocol == "HTTPS":
+		return errHTTPS
 	}
-	g, err := s.findGroup(r, l.TargetGroup)
-	if err != nil {
-		return err
-	}
-	if g.VPC != lb.VPC {
-		return unsupported("Target group '%s' and load balancer '%s' must be in the same VPC", g.ARN, lb.ARN)
-	}
-	// A TCP_UDP group takes any listener; else the protocols must be the same.
-	if g.Protocol != l.Protocol && g.Protocol != "TCP_UDP" {
-		return wire.Errorf(400, "IncompatibleProtocols", "A listener with protocol '%s' cannot forward to target group '%s' with protocol '%s'", l.Protocol, g.ARN, g.Protocol)
-	}
-	for _, arn := range balancersOf(r, g.ARN) {
-		if arn != lb.ARN {
-			return wire.Errorf(400, "TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", g.ARN)
-		}
-	}
-	return nil
+	return s.checkGroups(r, lb, l.Protocol, l.DefaultActions)
 }
 
-// ModifyListener changes the port, the protocol or the target group of a
+// ModifyListener changes the port, the protocol or the default actions of a
 // listener.
 func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInput) (*api.ModifyListenerOutput, error) {
 	sc := scopeOf(ctx)
@@ -184,7 +158,7 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 		set(&l.Protocol, in.Protocol)
 		setNumber(&l.Port, in.Port)
 		if len(in.DefaultActions) > 0 {
-			if l.TargetGroup, err = readActions(in.DefaultActions); err != nil {
+			if l.DefaultActions, err = readDefaultActions(lb.ARN, in.DefaultActions); err != nil {
 				return err
 			}
 		}
@@ -198,7 +172,7 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 			l.Attributes = nil
 		}
 		store.Listeners.Put(tx, l)
-		return nil
+		return checkGroupCount(tx, lb)
 	})
 	if err != nil {
 		return nil, err
@@ -206,20 +180,27 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 	return &api.ModifyListenerOutput{Listeners: []*api.Listener{showListener(l)}}, nil
 }
 
-// DeleteListener removes a listener.
+// DeleteListener removes a listener with its rules.
 func (s *Service) DeleteListener(ctx context.Context, in *api.DeleteListenerInput) (*api.DeleteListenerOutput, error) {
 	_, err := s.db.Update(ctx, func(tx *store.Tx) error {
 		l, err := scopeOf(ctx).findListener(tx, wire.Val(in.ListenerArn))
 		if err != nil {
 			return err
 		}
-		store.Listeners.Delete(tx, l.ARN)
+		deleteListener(tx, l.ARN)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &api.DeleteListenerOutput{}, nil
+}
+
+func deleteListener(tx *store.Tx, arn string) {
+	for _, r := range rules(tx, arn) {
+		store.ListenerRules.Delete(tx, r.ARN)
+	}
+	store.Listeners.Delete(tx, arn)
 }
 
 // DescribeListeners lists the listeners of a load balancer, or those with the
@@ -258,17 +239,15 @@ func showListener(l *resource.Listener) *api.Listener {
 		LoadBalancerArn: wire.Ptr(l.LoadBalancer),
 		Port:            wire.Ptr(int64(l.Port)),
 		Protocol:        wire.Ptr(l.Protocol),
-		DefaultActions:  showActions(l),
+		DefaultActions:  showActions(l.ARN, l.DefaultActions),
 	}
 }
 
-func showActions(l *resource.Listener) []*api.Action {
-	return []*api.Action{{
-		Type:           wire.Ptr("forward"),
-		TargetGroupArn: wire.Ptr(l.TargetGroup),
-		// The only target group has the default weight.
-		ForwardConfig: &api.ForwardActionConfig{TargetGroups: []*api.TargetGroupTuple{
-			{TargetGroupArn: wire.Ptr(l.TargetGroup), Weight: wire.Ptr(int64(1))},
-		}},
-	}}
+// DescribeListenerCertificates lists no certificates: only TLS listeners have
+// any.
+func (s *Service) DescribeListenerCertificates(ctx context.Context, in *api.DescribeListenerCertificatesInput) (*api.DescribeListenerCertificatesOutput, error) {
+	if _, err := scopeOf(ctx).findListener(s.db.View(), wire.Val(in.ListenerArn)); err != nil {
+		return nil, err
+	}
+	return &api.DescribeListenerCertificatesOutput{Certificates: []*api.Certificate{}}, nil
 }

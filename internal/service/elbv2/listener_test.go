@@ -128,7 +128,7 @@ func weighted(arns ...*string) *api.ForwardActionConfig {
 
 func sticky(arn *string) *api.ForwardActionConfig {
 	c := weighted(arn)
-	c.TargetGroupStickinessConfig = &api.TargetGroupStickinessConfig{Enabled: wire.Ptr(true)}
+	c.TargetGroupStickinessConfig = &api.TargetGroupStickinessConfig{Enabled: wire.Ptr(true), DurationSeconds: wire.Ptr(int64(60))}
 	return c
 }
 

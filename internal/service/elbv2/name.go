@@ -15,16 +15,32 @@ import (
 // tables, and the resources of a scope, of a name or of a load balancer are
 // the rows with a prefix:
 //
-//	arn:aws:elasticloadbalancing:REGION:ACCOUNT:loadbalancer/net/NAME/ID
-//	arn:aws:elasticloadbalancing:REGION:ACCOUNT:listener/net/NAME/ID/LISTENER
+//	arn:aws:elasticloadbalancing:REGION:ACCOUNT:loadbalancer/TYPE/NAME/ID
+//	arn:aws:elasticloadbalancing:REGION:ACCOUNT:listener/TYPE/NAME/ID/LISTENER
+//	arn:aws:elasticloadbalancing:REGION:ACCOUNT:listener-rule/TYPE/NAME/ID/LISTENER/RULE
 //	arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID
+//
+// where TYPE is "net" or "app".
 
 const (
-	balancerPart = "loadbalancer/net/"
-	listenerPart = "listener/net/"
+	balancerPart = "loadbalancer/"
+	listenerPart = "listener/"
 	groupPart    = "targetgroup/"
-	rulePart     = "listener-rule/net/"
+	rulePart     = "listener-rule/"
 )
+
+// typeParts are the types of load balancers in ARNs.
+var typeParts = map[string]string{
+	resource.NetworkLoadBalancer:     "net/",
+	resource.ApplicationLoadBalancer: "app/",
+}
+
+// isApplication says whether an ARN is of an Application Load Balancer, or of
+// a listener or rule of one.
+func isApplication(arn string) bool {
+	_, tail, _ := strings.Cut(arn, "/")
+	return strings.HasPrefix(tail, "app/")
+}
 
 func (s scope) arn(part string) string {
 	return "arn:aws:elasticloadbalancing:" + s.region + ":" + s.account + ":" + part
@@ -37,8 +53,8 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// nameAndID is the end of a load balancer's ARN: NAME/ID.
-func nameAndID(lb *resource.LoadBalancer) string {
+// typeAndName is the end of a load balancer's ARN: TYPE/NAME/ID.
+func typeAndName(lb *resource.LoadBalancer) string {
 	_, tail, _ := strings.Cut(lb.ARN, balancerPart)
 	return tail
 }
@@ -48,16 +64,28 @@ func listenersOf(balancer string) string {
 	return strings.Replace(balancer, ":"+balancerPart, ":"+listenerPart, 1) + "/"
 }
 
-// defaultRule is the ARN of the one rule that a listener has. It depends on
-// the listener alone, since the rule is stored nowhere.
+// rulesOf is the prefix of the ARNs of a listener's rules; given the prefix of
+// a load balancer's listeners, it is that of all of their rules.
+func rulesOf(listener string) string {
+	return strings.TrimSuffix(strings.Replace(listener, ":"+listenerPart, ":"+rulePart, 1), "/") + "/"
+}
+
+// listenerOfRule is the ARN of a rule's listener.
+func listenerOfRule(rule string) string {
+	return strings.Replace(rule[:strings.LastIndexByte(rule, '/')], ":"+rulePart, ":"+listenerPart, 1)
+}
+
+// defaultRule is the ARN of a listener's default rule. It depends on the
+// listener alone, since the rule is stored nowhere.
 func defaultRule(listener string) string {
 	sum := sha256.Sum256([]byte(listener))
-	return strings.Replace(listener, ":"+listenerPart, ":"+rulePart, 1) + "/" + hex.EncodeToString(sum[:8])
+	return rulesOf(listener) + hex.EncodeToString(sum[:8])
 }
 
 var (
 	balancerTail = regexp.MustCompile(`^(net|app|gwy)/[A-Za-z0-9-]+/[0-9a-f]{16}$`)
 	listenerTail = regexp.MustCompile(`^(net|app|gwy)/[A-Za-z0-9-]+/[0-9a-f]{16}/[0-9a-f]{16}$`)
+	ruleTail     = regexp.MustCompile(`^(net|app|gwy)/[A-Za-z0-9-]+(/[0-9a-f]{16}){3}$`)
 	groupTail    = regexp.MustCompile(`^[A-Za-z0-9-]+/[0-9a-f]{16}$`)
 )
 

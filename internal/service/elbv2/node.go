@@ -57,8 +57,8 @@ func readNodes(subnets []string, mappings []*api.SubnetMapping) ([]node, error) 
 }
 
 // place finds the zones of nodes and checks that these may be nodes of one
-// load balancer.
-func (s scope) place(r store.Reader, nodes []node) error {
+// load balancer of a type.
+func (s scope) place(r store.Reader, kind string, nodes []node) error {
 	zones := map[string]bool{}
 	for i := range nodes {
 		n := &nodes[i]
@@ -73,7 +73,13 @@ func (s scope) place(r store.Reader, nodes []node) error {
 		case zones[n.zone]:
 			return unsupported("A load balancer cannot be attached to multiple subnets in the same Availability Zone")
 		}
+		if kind == resource.ApplicationLoadBalancer && n.address.IsValid() {
+			return unsupported("A private IPv4 address cannot be specified for load balancers of type 'application'")
+		}
 		zones[n.zone] = true
+	}
+	if kind == resource.ApplicationLoadBalancer && len(zones) < 2 {
+		return invalid("At least two subnets in two different Availability Zones must be specified")
 	}
 	return nil
 }
@@ -97,7 +103,8 @@ func (n node) is(z resource.LoadBalancerZone) bool {
 }
 
 // createNode makes a node: its interface in the subnet, and the one in API
-// Gateway's VPC from which its health checks are sent.
+// Gateway's VPC from which its health checks are sent. The interface of an
+// Application Load Balancer's node has a device, and a process behind it.
 func createNode(tx *store.Tx, lb *resource.LoadBalancer, n node) (resource.LoadBalancerZone, error) {
 	none := resource.LoadBalancerZone{}
 	if err := vpc.EnsureServiceVPC(tx, lb.Region); err != nil {
@@ -107,17 +114,20 @@ func createNode(tx *store.Tx, lb *resource.LoadBalancer, n node) (resource.LoadB
 	if !ok {
 		return none, errors.New("create load balancer node: there is no service VPC")
 	}
-	description := "ELB net/" + nameAndID(lb)
-	eni, err := vpc.CreateInterface(tx, vpc.InterfaceSpec{
+	spec := vpc.InterfaceSpec{
 		Account: lb.Account, Region: lb.Region, Subnet: n.subnet, Address: n.address, Groups: lb.Groups,
-		Description: description, Type: resource.InterfaceNLB, Requester: requester, Owner: lb.ARN,
-	})
+		Description: "ELB " + typeAndName(lb), Type: resource.InterfaceNLB, Requester: requester, Owner: lb.ARN,
+	}
+	if lb.Type == resource.ApplicationLoadBalancer {
+		spec.Type, spec.Attachment = resource.InterfacePlain, &resource.Attachment{ID: vpc.NewID("ela-attach")}
+	}
+	eni, err := vpc.CreateInterface(tx, spec)
 	if err != nil {
 		return none, networkError(err)
 	}
 	health, err := vpc.CreateInterface(tx, vpc.InterfaceSpec{
 		Account: service.VPC.Account, Region: lb.Region, Subnet: service.Health.Subnet,
-		Description: description + " health checks", Type: resource.InterfaceNLB, Requester: requester, Owner: lb.ARN,
+		Description: spec.Description + " health checks", Type: resource.InterfaceNLB, Requester: requester, Owner: lb.ARN,
 		NAT: eni.ID, Carrier: service.Health.ID,
 	})
 	if err != nil {
@@ -172,11 +182,14 @@ func (s *Service) SetSubnets(ctx context.Context, in *api.SetSubnetsInput) (*api
 		if lb, err = sc.findBalancer(tx, wire.Val(in.LoadBalancerArn)); err != nil {
 			return err
 		}
-		if err := sc.place(tx, nodes); err != nil {
+		if err := sc.place(tx, lb.Type, nodes); err != nil {
 			return err
 		}
 		if nodes[0].vpc != lb.VPC {
 			return unsupported("All subnets must belong to the same VPC: '%s'", lb.VPC)
+		}
+		if lb.Type == resource.ApplicationLoadBalancer {
+			lb.State = provisioning // until the new nodes serve
 		}
 		var zones []resource.LoadBalancerZone
 		for _, n := range nodes {
@@ -213,6 +226,9 @@ func moveNode(tx *store.Tx, lb *resource.LoadBalancer, n node) (resource.LoadBal
 		return createNode(tx, lb, n)
 	}
 	z := lb.Zones[i]
+	if lb.Type == resource.ApplicationLoadBalancer && z.Subnet != n.subnet {
+		return createNode(tx, lb, n)
+	}
 	if z.Subnet != n.subnet || n.address.IsValid() && n.address != z.Address {
 		return z, unsupported("The subnet and the address of load balancer '%s' in Availability Zone '%s' cannot be changed", lb.ARN, z.Zone)
 	}
@@ -240,6 +256,10 @@ func (s *Service) SetSecurityGroups(ctx context.Context, in *api.SetSecurityGrou
 			return err
 		}
 		switch {
+		case lb.Type == resource.ApplicationLoadBalancer && len(in.SecurityGroups) == 0:
+			return invalid("A security group must be specified")
+		case lb.Type == resource.ApplicationLoadBalancer && in.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic != nil:
+			return unsupported("Security group rules on PrivateLink traffic can be set for load balancers of type 'network' only")
 		case len(lb.Groups) == 0:
 			return unsupported("You cannot set security groups on a Network Load Balancer which was created without any security groups.")
 		case len(in.SecurityGroups) == 0:
@@ -263,8 +283,9 @@ func (s *Service) SetSecurityGroups(ctx context.Context, in *api.SetSecurityGrou
 	if err != nil {
 		return nil, err
 	}
-	return &api.SetSecurityGroupsOutput{
-		SecurityGroupIds: lb.Groups,
-		EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: wire.Ptr(onOff(lb.EnforceOnPrivateLink)),
-	}, nil
+	out := &api.SetSecurityGroupsOutput{SecurityGroupIds: lb.Groups}
+	if lb.Type == resource.NetworkLoadBalancer {
+		out.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic = wire.Ptr(onOff(lb.EnforceOnPrivateLink))
+	}
+	return out, nil
 }

@@ -1,9 +1,10 @@
-// Package elbv2 is the Elastic Load Balancing v2 API: Network Load Balancers,
-// their listeners and target groups.
+// Package elbv2 is the Elastic Load Balancing v2 API: load balancers, their
+// listeners, rules and target groups.
 //
-// Supported are internal Network Load Balancers over IPv4 with TCP, UDP and
-// TCP_UDP listeners that forward to one target group of addresses or
-// instances. Whatever else the API knows is refused with an error that says
+// Supported are internal load balancers over IPv4: Network Load Balancers with
+// TCP, UDP and TCP_UDP listeners that forward to one target group, and
+// Application Load Balancers with HTTP listeners and rules. Targets are
+// addresses or instances. Whatever else the API knows is refused with an error that says
 // so; nothing is accepted that has no effect.
 package elbv2
 

@@ -73,8 +73,17 @@ func (s scope) taggable(r store.Reader, arn string) (*resource.Meta, func(*store
 			return nil, nil, err
 		}
 		return &l.Meta, func(tx *store.Tx) { store.Listeners.Put(tx, l) }, nil
+	case "listener-rule":
+		rule, l, err := s.lookUpRule(r, arn)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case rule == nil: // the default rule is the listener
+			return &l.Meta, func(tx *store.Tx) { store.Listeners.Put(tx, l) }, nil
+		}
+		return &rule.Meta, func(tx *store.Tx) { store.ListenerRules.Put(tx, rule) }, nil
 	}
-	return nil, nil, invalid("'%s' is not a valid ARN of a load balancer, target group or listener", arn)
+	return nil, nil, invalid("'%s' is not a valid ARN of a load balancer, target group, listener or rule", arn)
 }
 
 // AddTags adds tags to resources, or replaces the values of tags.

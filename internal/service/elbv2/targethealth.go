@@ -56,7 +56,7 @@ func (s *Service) DescribeTargetHealth(ctx context.Context, in *api.DescribeTarg
 // judgeOf returns the function that tells the health of targets of a group.
 func judgeOf(r store.Reader, g *resource.TargetGroup) func(resource.Target) verdict {
 	balancers := balancersOf(r, g.ARN)
-	zones := map[string]bool{allZones: true}
+	zones, application := map[string]bool{allZones: true}, false
 	crossZone := attributeOf(groupAttributes(g), g.Attributes, crossZoneKey)
 	for _, arn := range balancers {
 		lb, ok := store.LoadBalancers.Get(r, arn)
@@ -66,8 +66,9 @@ func judgeOf(r store.Reader, g *resource.TargetGroup) func(resource.Target) verd
 		for _, z := range lb.Zones {
 			zones[z.Zone] = true
 		}
+		application = lb.Type == resource.ApplicationLoadBalancer
 		if !slices.Contains(yesNo, crossZone) {
-			crossZone = attributeOf(balancerAttributes, lb.Attributes, crossZoneKey)
+			crossZone = attributeOf(balancerAttributes(lb.Type), lb.Attributes, crossZoneKey)
 		}
 	}
 	return func(t resource.Target) verdict {
@@ -76,7 +77,7 @@ func judgeOf(r store.Reader, g *resource.TargetGroup) func(resource.Target) verd
 			return draining
 		case len(balancers) == 0:
 			return notInUse
-		case crossZone != "true" && !zones[t.Zone]:
+		case (crossZone != "true" || application) && !zones[t.Zone]:
 			return zoneNotInUse
 		}
 		if g.TargetType == "instance" {

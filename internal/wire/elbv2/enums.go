@@ -157,6 +157,12 @@ const (
 	TargetTypeEnumAlb      = "alb"
 )
 
+// Values of TransformTypeEnum.
+const (
+	TransformTypeEnumHostHeaderRewrite = "host-header-rewrite"
+	TransformTypeEnumUrlRewrite        = "url-rewrite"
+)
+
 // Values of TrustStoreAssociationStatusEnum.
 const (
 	TrustStoreAssociationStatusEnumActive  = "active"

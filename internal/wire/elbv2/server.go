@@ -16,9 +16,11 @@ type Server interface {
 	AddTags(context.Context, *AddTagsInput) (*AddTagsOutput, error)
 	CreateListener(context.Context, *CreateListenerInput) (*CreateListenerOutput, error)
 	CreateLoadBalancer(context.Context, *CreateLoadBalancerInput) (*CreateLoadBalancerOutput, error)
+	CreateRule(context.Context, *CreateRuleInput) (*CreateRuleOutput, error)
 	CreateTargetGroup(context.Context, *CreateTargetGroupInput) (*CreateTargetGroupOutput, error)
 	DeleteListener(context.Context, *DeleteListenerInput) (*DeleteListenerOutput, error)
 	DeleteLoadBalancer(context.Context, *DeleteLoadBalancerInput) (*DeleteLoadBalancerOutput, error)
+	DeleteRule(context.Context, *DeleteRuleInput) (*DeleteRuleOutput, error)
 	DeleteTargetGroup(context.Context, *DeleteTargetGroupInput) (*DeleteTargetGroupOutput, error)
 	DeregisterTargets(context.Context, *DeregisterTargetsInput) (*DeregisterTargetsOutput, error)
 	DescribeAccountLimits(context.Context, *DescribeAccountLimitsInput) (*DescribeAccountLimitsOutput, error)
@@ -35,11 +37,13 @@ type Server interface {
 	ModifyListener(context.Context, *ModifyListenerInput) (*ModifyListenerOutput, error)
 	ModifyListenerAttributes(context.Context, *ModifyListenerAttributesInput) (*ModifyListenerAttributesOutput, error)
 	ModifyLoadBalancerAttributes(context.Context, *ModifyLoadBalancerAttributesInput) (*ModifyLoadBalancerAttributesOutput, error)
+	ModifyRule(context.Context, *ModifyRuleInput) (*ModifyRuleOutput, error)
 	ModifyTargetGroup(context.Context, *ModifyTargetGroupInput) (*ModifyTargetGroupOutput, error)
 	ModifyTargetGroupAttributes(context.Context, *ModifyTargetGroupAttributesInput) (*ModifyTargetGroupAttributesOutput, error)
 	RegisterTargets(context.Context, *RegisterTargetsInput) (*RegisterTargetsOutput, error)
 	RemoveTags(context.Context, *RemoveTagsInput) (*RemoveTagsOutput, error)
 	SetIpAddressType(context.Context, *SetIpAddressTypeInput) (*SetIpAddressTypeOutput, error)
+	SetRulePriorities(context.Context, *SetRulePrioritiesInput) (*SetRulePrioritiesOutput, error)
 	SetSecurityGroups(context.Context, *SetSecurityGroupsInput) (*SetSecurityGroupsOutput, error)
 	SetSubnets(context.Context, *SetSubnetsInput) (*SetSubnetsOutput, error)
 }
@@ -55,9 +59,11 @@ var API = wire.API{
 		"AddTags":                        wire.MethodOf(Server.AddTags),
 		"CreateListener":                 wire.MethodOf(Server.CreateListener),
 		"CreateLoadBalancer":             wire.MethodOf(Server.CreateLoadBalancer),
+		"CreateRule":                     wire.MethodOf(Server.CreateRule),
 		"CreateTargetGroup":              wire.MethodOf(Server.CreateTargetGroup),
 		"DeleteListener":                 wire.MethodOf(Server.DeleteListener),
 		"DeleteLoadBalancer":             wire.MethodOf(Server.DeleteLoadBalancer),
+		"DeleteRule":                     wire.MethodOf(Server.DeleteRule),
 		"DeleteTargetGroup":              wire.MethodOf(Server.DeleteTargetGroup),
 		"DeregisterTargets":              wire.MethodOf(Server.DeregisterTargets),
 		"DescribeAccountLimits":          wire.MethodOf(Server.DescribeAccountLimits),
@@ -74,11 +80,13 @@ var API = wire.API{
 		"ModifyListener":                 wire.MethodOf(Server.ModifyListener),
 		"ModifyListenerAttributes":       wire.MethodOf(Server.ModifyListenerAttributes),
 		"ModifyLoadBalancerAttributes":   wire.MethodOf(Server.ModifyLoadBalancerAttributes),
+		"ModifyRule":                     wire.MethodOf(Server.ModifyRule),
 		"ModifyTargetGroup":              wire.MethodOf(Server.ModifyTargetGroup),
 		"ModifyTargetGroupAttributes":    wire.MethodOf(Server.ModifyTargetGroupAttributes),
 		"RegisterTargets":                wire.MethodOf(Server.RegisterTargets),
 		"RemoveTags":                     wire.MethodOf(Server.RemoveTags),
 		"SetIpAddressType":               wire.MethodOf(Server.SetIpAddressType),
+		"SetRulePriorities":              wire.MethodOf(Server.SetRulePriorities),
 		"SetSecurityGroups":              wire.MethodOf(Server.SetSecurityGroups),
 		"SetSubnets":                     wire.MethodOf(Server.SetSubnets),
 	},

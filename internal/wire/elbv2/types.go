@@ -105,6 +105,19 @@ type CreateLoadBalancerOutput struct {
 	LoadBalancers []*LoadBalancer
 }
 
+type CreateRuleInput struct {
+	ListenerArn *string
+	Conditions  []*RuleCondition
+	Priority    *int64
+	Actions     []*Action
+	Tags        []*Tag
+	Transforms  []*RuleTransform
+}
+
+type CreateRuleOutput struct {
+	Rules []*Rule
+}
+
 type CreateTargetGroupInput struct {
 	Name                       *string
 	Protocol                   *string
@@ -141,6 +154,13 @@ type DeleteLoadBalancerInput struct {
 }
 
 type DeleteLoadBalancerOutput struct {
+}
+
+type DeleteRuleInput struct {
+	RuleArn *string
+}
+
+type DeleteRuleOutput struct {
 }
 
 type DeleteTargetGroupInput struct {
@@ -282,12 +302,14 @@ type ForwardActionConfig struct {
 }
 
 type HostHeaderConditionConfig struct {
-	Values []string
+	Values      []string
+	RegexValues []string
 }
 
 type HttpHeaderConditionConfig struct {
 	HttpHeaderName *string
 	Values         []string
+	RegexValues    []string
 }
 
 type HttpRequestMethodConditionConfig struct {
@@ -389,6 +411,18 @@ type ModifyLoadBalancerAttributesOutput struct {
 	Attributes []*LoadBalancerAttribute
 }
 
+type ModifyRuleInput struct {
+	RuleArn         *string
+	Conditions      []*RuleCondition
+	Actions         []*Action
+	Transforms      []*RuleTransform
+	ResetTransforms *bool
+}
+
+type ModifyRuleOutput struct {
+	Rules []*Rule
+}
+
 type ModifyTargetGroupAttributesInput struct {
 	TargetGroupArn *string
 	Attributes     []*TargetGroupAttribute
@@ -423,7 +457,8 @@ type MutualAuthenticationAttributes struct {
 }
 
 type PathPatternConditionConfig struct {
-	Values []string
+	Values      []string
+	RegexValues []string
 }
 
 type QueryStringConditionConfig struct {
@@ -477,6 +512,16 @@ type RuleCondition struct {
 	QueryStringConfig       *QueryStringConditionConfig
 	HttpRequestMethodConfig *HttpRequestMethodConditionConfig
 	SourceIpConfig          *SourceIpConditionConfig
+	RegexValues             []string
+}
+
+type RulePriorityPair struct {
+	RuleArn  *string
+	Priority *int64
+}
+
+type RuleTransform struct {
+	Type *string
 }
 
 type SetIpAddressTypeInput struct {
@@ -486,6 +531,14 @@ type SetIpAddressTypeInput struct {
 
 type SetIpAddressTypeOutput struct {
 	IpAddressType *string
+}
+
+type SetRulePrioritiesInput struct {
+	RulePriorities []*RulePriorityPair
+}
+
+type SetRulePrioritiesOutput struct {
+	Rules []*Rule
 }
 
 type SetSecurityGroupsInput struct {
