@@ -2,23 +2,18 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	resttypes "github.com/aws/aws-sdk-go-v2/service/apigateway/types"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/isthmus-net/isthmus/test/machine"
 )
-
-const executeAPI = "com.amazonaws." + machine.Region + ".execute-api"
 
 // callerVPC is a VPC 10.0.0.0/16 with an interface endpoint to execute-api in
 // two zones.
@@ -34,92 +29,21 @@ type callerVPC struct {
 
 func newCallerVPC(t *testing.T, m *machine.Machine, account string) *callerVPC {
 	t.Helper()
-	c := &callerVPC{aws: m.AWS(account)}
-	api, ctx := c.aws.EC2, t.Context()
-	v, err := api.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")})
+	c, err := m.Caller(t.Context(), m.AWS(account))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.vpc = *v.Vpc.VpcId
-	if _, err := api.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{
-		VpcId: &c.vpc, EnableDnsHostnames: &ec2types.AttributeBooleanValue{Value: aws.Bool(true)},
-	}); err != nil {
-		t.Fatal(err)
+	if len(c.Names) != 5 || c.Names[3] != "execute-api.us-east-1.amazonaws.com" || c.Names[4] != "*.execute-api.us-east-1.amazonaws.com" {
+		t.Fatalf("names of the endpoint: %q", c.Names)
 	}
-	for i, zone := range []string{"a", "b"} {
-		s, err := api.CreateSubnet(ctx, &ec2.CreateSubnetInput{
-			VpcId: &c.vpc, CidrBlock: aws.String(fmt.Sprintf("10.0.%d.0/24", i+1)), AvailabilityZone: aws.String(machine.Region + zone),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.subnets[i] = *s.Subnet.SubnetId
+	return &callerVPC{
+		aws: c.AWS, vpc: c.VPC, subnets: c.Subnets, group: c.Group, endpoint: c.Endpoint, name: c.Names[0], addresses: c.Addresses,
 	}
-	g, err := api.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
-		GroupName: aws.String("endpoint"), Description: aws.String("the endpoint"), VpcId: &c.vpc,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.group = *g.GroupId
-	if _, err := api.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
-		GroupId: &c.group, IpPermissions: append(c.port(443), c.port(80)...),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	e, err := api.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
-		VpcId: &c.vpc, ServiceName: aws.String(executeAPI), VpcEndpointType: ec2types.VpcEndpointTypeInterface,
-		SubnetIds: c.subnets[:], SecurityGroupIds: []string{c.group}, PrivateDnsEnabled: aws.Bool(true),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.endpoint = *e.VpcEndpoint.VpcEndpointId
-	c.await(t)
-	return c
 }
 
 // port is a rule that lets the VPC in.
 func (c *callerVPC) port(n int32) []ec2types.IpPermission {
-	return []ec2types.IpPermission{{
-		IpProtocol: aws.String("tcp"), FromPort: &n, ToPort: &n, IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.0.0.0/16")}},
-	}}
-}
-
-// await waits until the endpoint is available, and reads its names and
-// addresses.
-func (c *callerVPC) await(t *testing.T) {
-	t.Helper()
-	var e ec2types.VpcEndpoint
-	if err := machine.Until(t.Context(), 10*time.Second, func() (bool, string, error) {
-		out, err := c.aws.EC2.DescribeVpcEndpoints(t.Context(), &ec2.DescribeVpcEndpointsInput{VpcEndpointIds: []string{c.endpoint}})
-		if err != nil {
-			return false, "", err
-		}
-		e = out.VpcEndpoints[0]
-		return e.State == "available", fmt.Sprint("endpoint is ", e.State), nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, d := range e.DnsEntries {
-		names = append(names, *d.DnsName)
-	}
-	if len(names) != 5 || names[3] != "execute-api.us-east-1.amazonaws.com" || names[4] != "*.execute-api.us-east-1.amazonaws.com" {
-		t.Fatalf("names of the endpoint: %q", names)
-	}
-	c.name = names[0]
-	n, err := c.aws.EC2.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: e.NetworkInterfaceIds})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range n.NetworkInterfaces {
-		for i, s := range c.subnets {
-			if *n.SubnetId == s {
-				c.addresses[i] = *n.PrivateIpAddress
-			}
-		}
-	}
+	return []ec2types.IpPermission{machine.FromVPC(n)}
 }
 
 // call runs curl on an instance of the VPC with a connection to the endpoint,

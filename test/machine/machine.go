@@ -22,6 +22,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/isthmus-net/isthmus/internal/netns"
+	"github.com/isthmus-net/isthmus/internal/node"
 )
 
 // Machine is a running instance of Isthmus.
@@ -146,6 +147,20 @@ func (m *Machine) Isthmus(ctx context.Context, command string, args ...string) *
 // Command is any command inside the machine.
 func (m *Machine) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + m.path, "--", name}, args...)...)
+}
+
+// Namespace opens the namespace of an ENI.
+func (m *Machine) Namespace(ctx context.Context, eni string) (*netns.NS, error) {
+	conn, err := node.Call(ctx, node.Dir(filepath.Join(m.Dir, "run")).Socket(), "exec", node.ExecParams{Interface: eni}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	ns, err := netns.FromFile(conn.Files[0])
+	if err == nil {
+		conn.Files = conn.Files[1:] // that one is ns's now
+	}
+	return ns, err
 }
 
 // Output runs a command and returns what it printed; the error holds what it
