@@ -180,7 +180,7 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	}
 	s.client = feed.Dial(feed.ClientOptions{
 		Path: s.dir.Feed(), Role: "node", OnConfig: s.node.OnConfig, Log: s.log,
-		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"caller": s.node.OnCaller(s.datapath)},
+		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"callers": s.node.OnCallers(s.datapath)},
 	})
 	s.group.Go(func() error { return s.client.Run(ctx) })
 	s.group.Go(func() error { return s.node.Run(ctx) })

@@ -191,11 +191,11 @@ func (t *tracer) explainTo(_ context.Context, role feed.Role, raw json.RawMessag
 	return t.current.Load().packet(e, TraceParams{To: p.Destination}, tables.TCP), nil
 }
 
-// caller passes a question of the gateway's on to the node, which has the flow
-// table: who opened a connection.
-func (c *controller) caller(ctx context.Context, p json.RawMessage) (json.RawMessage, error) {
+// callers passes a question of the gateway's on to the node, which has the flow
+// table: who opened these connections.
+func (c *controller) callers(ctx context.Context, p json.RawMessage) (json.RawMessage, error) {
 	var answer json.RawMessage
-	err := c.feed.Call(ctx, roleNode, "caller", p, &answer)
+	err := c.feed.Call(ctx, roleNode, "callers", p, &answer)
 	return answer, err
 }
 

@@ -118,6 +118,6 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("trace", only(roleNode, func(_ context.Context, p TraceParams) (TraceResult, error) { return c.tracer.trace(p) }))
 	c.feed.Handle("explain", c.tracer.explainTo)
 	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
-	c.feed.Handle("caller", only(roleGateway, c.caller))
+	c.feed.Handle("callers", only(roleGateway, c.callers))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
 }

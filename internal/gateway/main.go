@@ -58,10 +58,10 @@ func Main(ctx context.Context, p Process) error {
 	p.Options.Upstream.Explain = func(ctx context.Context, src netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
 		return explain(ctx, client, src, dst)
 	}
-	asking := make(chan struct{}, maxAsking)
-	p.Options.Caller = func(ctx context.Context, own, other netip.AddrPort) (Caller, error) {
-		return askCaller(ctx, asking, client, own, other)
-	}
+	asker := newAsker(func(ctx context.Context, method string, params, result any) error {
+		return client.Call(ctx, method, params, result)
+	})
+	p.Options.Caller = asker.ask
 	p.Options.Log, p.Server.Log = p.Log, p.Log
 	g := New(p.Options)
 	ready := make(chan struct{}, 1)
@@ -85,6 +85,10 @@ func Main(ctx context.Context, p Process) error {
 	p.Server.Connect = g.Arrive
 	inside := server.New(g.Handle, p.Server)
 	group, ctx := errgroup.WithContext(ctx)
+	// Requests under way at the end may still ask.
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go asker.run(asking)
 	group.Go(func() error {
 		if err := client.Run(ctx); ctx.Err() == nil {
 			return err
@@ -118,34 +122,6 @@ func Main(ctx context.Context, p Process) error {
 		return nil
 	})
 	return group.Wait()
-}
-
-// Bounds of the question who opened a connection. The control process serves
-// some requests at a time, and a caller does not wait for long.
-const (
-	maxAsking  = 32
-	askTimeout = 2 * time.Second
-)
-
-// askCaller asks the control process, which asks the node.
-func askCaller(ctx context.Context, slots chan struct{}, client *feed.Client, own, other netip.AddrPort) (Caller, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-ctx.Done():
-		return Caller{}, fmt.Errorf("ask who opened the connection: %w", ctx.Err())
-	}
-	var c Caller
-	err := client.Call(ctx, "caller", struct {
-		Own   netip.AddrPort `json:"own"`
-		Other netip.AddrPort `json:"other"`
-	}{own, other}, &c)
-	if err != nil {
-		return Caller{}, fmt.Errorf("ask who opened the connection: %w", err)
-	}
-	return c, nil
 }
 
 // drain waits for the end, and then for the requests under way. Those that

@@ -98,13 +98,44 @@ func (c *callers) find(flows Flows, p CallerParams) (Caller, error) {
 	return Caller{Client: from, Server: flow.Dst, Endpoint: endpoint.Owner, VPC: c.networks[client.Network]}, nil
 }
 
-// OnCaller answers the control process's question about a connection.
-func (n *Node) OnCaller(flows Flows) func(context.Context, json.RawMessage) (any, error) {
+// maxConnections is how many connections may be asked about at a time.
+const maxConnections = 1024
+
+// CallersParams name connections to the gateway.
+type CallersParams struct {
+	Connections []CallerParams `json:"connections"`
+}
+
+// CallersResult has an answer for each, in the same order.
+type CallersResult struct {
+	Callers []CallerResult `json:"callers"`
+}
+
+// CallerResult is who opened a connection, or why that is not known.
+type CallerResult struct {
+	Caller Caller `json:"caller"`
+	Error  string `json:"error,omitempty"`
+}
+
+// OnCallers answers the control process's question about connections.
+func (n *Node) OnCallers(flows Flows) func(context.Context, json.RawMessage) (any, error) {
 	return func(_ context.Context, raw json.RawMessage) (any, error) {
-		var p CallerParams
+		var p CallersParams
 		if err := json.Unmarshal(raw, &p); err != nil {
 			return nil, fmt.Errorf("read parameters: %w", err)
 		}
-		return n.Caller(flows, p)
+		if len(p.Connections) > maxConnections {
+			return nil, fmt.Errorf("find callers: %d connections are more than %d", len(p.Connections), maxConnections)
+		}
+		out := CallersResult{Callers: []CallerResult{}}
+		for _, c := range p.Connections {
+			var r CallerResult
+			var err error
+			if r.Caller, err = n.Caller(flows, c); err != nil {
+				r.Error = err.Error()
+			}
+			out.Callers = append(out.Callers, r)
+		}
+		return out, nil
 	}
 }
