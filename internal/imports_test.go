@@ -22,6 +22,7 @@ func TestImports(t *testing.T) {
 		"internal/trace":    {"internal/store", "internal/service", "internal/control", "internal/node", "internal/datapath"},
 		"internal/resource": {"internal/"},
 		"internal/policy":   {"internal/"},
+		"internal/http1":    {"internal/"},
 		"internal/node":     {"internal/store", "internal/service", "internal/control", "internal/vpc"},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+from).Output()

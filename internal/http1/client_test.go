@@ -1,0 +1,187 @@
+package http1
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// backend serves each connection by a function.
+func backend(t *testing.T, serve func(c net.Conn, r *bufio.Reader)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c, bufio.NewReader(c))
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func take(r *bufio.Reader) bool {
+	request, err := http.ReadRequest(r)
+	if err != nil {
+		return false
+	}
+	_, err = io.Copy(io.Discard, request.Body)
+	return err == nil
+}
+
+func do(c *Client, r *Request) (string, error) {
+	a, err := c.Do(context.Background(), "", r)
+	if err != nil {
+		return "", err
+	}
+	if a.Body == nil {
+		return "", nil
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	return string(body), err
+}
+
+func get() *Request { return &Request{Method: "GET", Target: "/", Header: []Field{{"Host", "a"}}} }
+
+// Of every answer the body is right, and the connection is kept if and only if
+// it is known where the next answer begins.
+func TestResponses(t *testing.T) {
+	for text, want := range map[string]struct {
+		body string
+		kept bool
+	}{
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok":                                                                   {"ok", true},
+		"HTTP/1.1 200\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok":                                                 {"ok", true},
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok": {"ok", true},
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nT: u\r\n\r\n":                                {"ok", true},
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok":                                              {"ok", false},
+		"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok":                                                                   {"ok", false},
+		"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok":                                         {"ok", true},
+		"HTTP/1.1 204 No Content\r\n\r\n":                                                                                  {"", true},
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n":                                                           {"", true},
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil":                   {"ok", false},
+	} {
+		var connections atomic.Int64
+		c := testClient(backend(t, func(conn net.Conn, r *bufio.Reader) {
+			connections.Add(1)
+			for take(r) {
+				io.WriteString(conn, text)
+			}
+		}))
+		for range 2 {
+			if body, err := do(c, get()); body != want.body || err != nil {
+				t.Errorf("%q: %q, %v", text, body, err)
+			}
+		}
+		if kept := connections.Load() == 1; kept != want.kept {
+			t.Errorf("%q: kept %v", text, kept)
+		}
+		c.Retire()
+	}
+}
+
+func TestRefusedResponses(t *testing.T) {
+	for _, text := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+		"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+		"HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 2\r\n\r\nok",
+		"HTTP/1.1 20 OK\r\n\r\n", "HTTP/2 200\r\n\r\n", "hello\r\n", "\r\n", "",
+		strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxInterim+1),
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nok\r\n0\r\n\r\n",
+	} {
+		c := testClient(backend(t, func(conn net.Conn, r *bufio.Reader) {
+			take(r)
+			io.WriteString(conn, text)
+		}))
+		if body, err := do(c, get()); err == nil {
+			t.Errorf("%.80q: %q", text, body)
+		}
+	}
+}
+
+// A backend may answer before it has read the request, and close.
+func TestEarlyResponse(t *testing.T) {
+	c := testClient(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		http.ReadRequest(r)
+		io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+		conn.(*net.TCPConn).CloseWrite()
+		io.CopyN(io.Discard, r, 1<<20)
+	}))
+	r := get()
+	r.Method, r.Body, r.Length = "POST", io.LimitReader(zeros{}, 64<<20), 64<<20
+	a, err := c.Do(context.Background(), "", r)
+	if err != nil || a.Status != 413 {
+		t.Fatalf("%v, %v", a, err)
+	}
+	if body, err := io.ReadAll(a.Body); string(body) != "no" || err != nil {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// The context ends an exchange wherever it is.
+func TestContext(t *testing.T) {
+	for _, text := range []string{"", "HTTP/1.1 200 OK\r\nContent-Len", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"} {
+		c := testClient(backend(t, func(conn net.Conn, r *bufio.Reader) {
+			take(r)
+			io.WriteString(conn, text)
+			io.Copy(io.Discard, r)
+		}))
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		a, err := c.Do(ctx, "", get())
+		if err == nil {
+			_, err = io.ReadAll(a.Body)
+			a.Body.Close()
+		}
+		if err != context.DeadlineExceeded {
+			t.Errorf("%q: %v", text, err)
+		}
+		cancel()
+	}
+}
+
+// Unused connections are closed in time.
+func TestIdle(t *testing.T) {
+	closed := make(chan bool, 1)
+	c := testClient(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		take(r)
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		io.Copy(io.Discard, r)
+		closed <- true
+	}))
+	c.IdleTimeout = 20 * time.Millisecond
+	if _, err := do(c, get()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still open")
+	}
+}

@@ -1,0 +1,14 @@
+// Package http1 is an HTTP/1.1 engine: the server and the client side of a
+// proxy, with bodies streamed both ways.
+//
+// It is strict where leniency has been the way into systems behind a proxy
+// (RFC 9112, sections 2.2, 5.1, 6 and 11.2): a message whose framing could be
+// read in two ways is refused, and never repaired. Names and values of fields
+// keep their order and spelling. The engine alone writes what frames a message:
+// Content-Length, Transfer-Encoding and Connection.
+//
+// A connection has one goroutine, which reads a request, calls the handler and
+// writes the response; and one more while a client or a backend is slower than
+// the other side. A message's head is one string, of which its fields are
+// parts. A connection that waits for a request holds no buffer.
+package http1

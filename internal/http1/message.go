@@ -1,0 +1,120 @@
+package http1
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+)
+
+// Field is one header field as it was written, without white space around its
+// value.
+type Field struct{ Name, Value string }
+
+// Request is a request, received or to be sent.
+type Request struct {
+	Method string
+	// Target is the request target as on the wire: in origin-form, in
+	// absolute-form, in authority-form for CONNECT, or "*" (RFC 9112,
+	// section 3.2). A received one holds no
+	// white space, control characters or bytes above 126.
+	Target string
+	Minor  int // HTTP/1.Minor: 0 or 1
+	Header []Field
+	// Body is nil if there is none. A received one is valid until the handler's
+	// response has been sent; reading fails with ErrSlow or ErrGone if the
+	// client is at fault.
+	Body io.Reader
+	// Length of Body in bytes; -1 if it is not known beforehand: then the body
+	// is sent chunked.
+	Length int64
+	// Replay, of a request to be sent, is the whole body, in the place of Body.
+	Replay []byte
+	// Switch, of a request to be sent, allows the server to take the connection
+	// over for the protocol that the Upgrade field names. A Connection field of
+	// its own is added.
+	Switch bool
+	// Conn is the connection that a received request came on.
+	Conn *Conn
+}
+
+// Conn is a connection of a server.
+type Conn struct {
+	net.Conn
+	// Value is what Options.Connect returned.
+	Value any
+}
+
+// Response is a response, received or to be sent. A Connection field with the
+// option close, of one to be sent, has its connection closed behind it.
+type Response struct {
+	Status int
+	Header []Field
+	// Body is nil if there is none; otherwise whoever takes the response closes
+	// it. A received body that is closed before its end costs its connection.
+	Body io.ReadCloser
+	// Length of Body in bytes; -1 if not known beforehand. Of a received
+	// response to HEAD, the length that it tells.
+	Length int64
+	// Tunnel, with status 101, is the other end of the connection from here on,
+	// in another protocol. Whoever takes the response closes it.
+	Tunnel io.ReadWriteCloser
+	// Done, if set, is called once a server has sent the response or given it
+	// up, with the bytes of body that were sent.
+	Done func(sent int64, err error)
+}
+
+// Handler answers requests; it never returns nil. The context ends with the
+// connection: when the client leaves, or the server is closed.
+type Handler func(context.Context, *Request) *Response
+
+// fieldsOf yields the values of the fields of a name.
+func fieldsOf(header []Field, name string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := range header {
+			if equalFold(header[i].Name, name) && !yield(header[i].Value) {
+				return
+			}
+		}
+	}
+}
+
+// equalFold compares ASCII letters without regard to case. The second argument
+// is in lower case.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Origin splits a request's target: into its authority, which is empty in
+// origin-form, its path, which begins with "/" or is "*", and its query.
+func (r *Request) Origin() (authority, path, query string) {
+	path = r.Target
+	if r.Method == "CONNECT" && path[0] != '/' {
+		return path, "/", ""
+	}
+	if _, rest, ok := strings.Cut(path, "://"); ok && path[0] != '/' {
+		i := strings.IndexAny(rest, "/?#")
+		if i < 0 {
+			i = len(rest)
+		}
+		authority, path = rest[:i], rest[i:]
+		if !strings.HasPrefix(path, "/") {
+			path = "/" + path
+		}
+	}
+	path, _, _ = strings.Cut(path, "#")
+	path, query, _ = strings.Cut(path, "?")
+	return authority, path, query
+}

@@ -1,0 +1,100 @@
+package http1
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var outputs = sync.Pool{New: func() any { b := make([]byte, 0, outputSize); return &b }}
+
+// framed are the fields that the engine writes itself.
+func framed(name string) bool {
+	switch len(name) {
+	case len("connection"):
+		return equalFold(name, "connection")
+	case len("content-length"):
+		return equalFold(name, "content-length")
+	case len("transfer-encoding"):
+		return equalFold(name, "transfer-encoding")
+	}
+	return false
+}
+
+// appendFields appends header fields. A value with a line end would be another
+// field, or another message: control characters become spaces. A name that is
+// no token is left out.
+func appendFields(b []byte, header []Field) []byte {
+	for i := range header {
+		f := &header[i]
+		if framed(f.Name) || !all(f.Name, classToken) {
+			continue
+		}
+		b = append(b, f.Name...)
+		b = append(b, ": "...)
+		b = appendValue(b, f.Value)
+		b = append(b, "\r\n"...)
+	}
+	return b
+}
+
+func appendValue(b []byte, value string) []byte {
+	start := len(b)
+	b = append(b, value...)
+	for i := start; i < len(b); i++ {
+		if classes[b[i]]&classValue == 0 {
+			b[i] = ' '
+		}
+	}
+	return b
+}
+
+func appendLength(b []byte, n int64) []byte {
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, n, 10)
+	return append(b, "\r\n"...)
+}
+
+// appendStatus appends a status line.
+func appendStatus(b []byte, status int) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, ' ')
+	b = append(b, reasons[status]...)
+	return append(b, "\r\n"...)
+}
+
+// dated is a Date field, made once a second.
+type dated struct {
+	second int64
+	line   []byte
+}
+
+var lastDate atomic.Pointer[dated]
+
+func appendDate(b []byte) []byte {
+	now := time.Now()
+	d := lastDate.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &dated{now.Unix(), []byte("Date: " + now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") + "\r\n")}
+		lastDate.Store(d)
+	}
+	return append(b, d.line...)
+}
+
+// A chunk's size is written with a fixed number of digits, so that data can be
+// read behind its place before the size is known.
+const (
+	chunkDigits = 4
+	chunkHeader = chunkDigits + len("\r\n")
+	lastChunk   = "0\r\n\r\n"
+)
+
+func putChunkHeader(b []byte, n int) {
+	const digits = "0123456789abcdef"
+	for i := range chunkDigits {
+		b[i] = digits[n>>(4*(chunkDigits-1-i))&15]
+	}
+	b[chunkDigits], b[chunkDigits+1] = '\r', '\n'
+}

@@ -1,0 +1,235 @@
+package http1
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Options are a server's limits. Zero values mean the defaults.
+type Options struct {
+	MaxHeader      int           // of a request's line and header in bytes; default 32 KiB
+	HeaderTimeout  time.Duration // for a request's line and header, and for TLS's handshake; default 10 s
+	IdleTimeout    time.Duration // of a kept connection between requests; default 60 s
+	StallTimeout   time.Duration // for the next piece of a body, either way; default 30 s
+	MinRate        int64         // of a request's body in bytes a second, over all; default 1024
+	MaxConnections int           // accepted at a time; default 10,000
+	// Connect, if set, makes what each request of a connection finds as its
+	// Conn.Value. It is called when the connection was accepted.
+	Connect func(client, server netip.AddrPort) any
+	// Refuse, if set, makes the answer to what is no request that can be served.
+	Refuse func(*Refusal) *Response
+	Log    *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxHeader == 0 {
+		o.MaxHeader = 32 << 10
+	}
+	if o.HeaderTimeout == 0 {
+		o.HeaderTimeout = 10 * time.Second
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = 60 * time.Second
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = 30 * time.Second
+	}
+	if o.MinRate == 0 {
+		o.MinRate = 1024
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 10_000
+	}
+	if o.Refuse == nil {
+		o.Refuse = func(r *Refusal) *Response { return &Response{Status: r.Status} }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Server serves a handler on listeners.
+type Server struct {
+	handler Handler
+	options Options
+	slots   chan struct{} // one a connection
+
+	mu        sync.Mutex
+	closing   chan struct{} // closed by Shutdown
+	closed    bool
+	listeners map[net.Listener]struct{}
+	conns     map[*serverConn]struct{}
+	emptied   chan struct{} // closed when the last connection ends after Shutdown
+}
+
+// NewServer makes a server.
+func NewServer(h Handler, o Options) *Server {
+	o.setDefaults()
+	return &Server{
+		handler: h, options: o, slots: make(chan struct{}, o.MaxConnections),
+		closing: make(chan struct{}), emptied: make(chan struct{}),
+		listeners: map[net.Listener]struct{}{}, conns: map[*serverConn]struct{}{},
+	}
+}
+
+// ErrShutdown is the cause that ends the context of requests that Shutdown cut
+// off.
+var ErrShutdown = errors.New("the server was shut down")
+
+// Serve accepts connections until Shutdown, and then returns nil. It closes the
+// listener.
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, nil) }
+
+// ServeTLS is Serve over TLS. Only HTTP/1.1 is offered.
+func (s *Server) ServeTLS(l net.Listener, c *tls.Config) error { return s.serve(l, c) }
+
+func (s *Server) serve(l net.Listener, c *tls.Config) error {
+	defer l.Close()
+	if !s.track(l) {
+		return nil
+	}
+	defer s.untrack(l)
+	for {
+		if !s.takeSlot() {
+			return nil
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			<-s.slots
+			if s.isClosed() {
+				return nil
+			}
+			var temporary net.Error
+			if errors.As(err, &temporary) && temporary.Temporary() { //nolint:staticcheck // what else is EMFILE?
+				s.options.Log.Warn("accept", "error", err)
+				if !s.pause(acceptPause) {
+					return nil
+				}
+				continue
+			}
+			return err
+		}
+		sc := newServerConn(s, conn, c)
+		if !s.add(sc) {
+			conn.Close()
+			<-s.slots
+			return nil
+		}
+		go func() {
+			defer func() {
+				s.remove(sc)
+				<-s.slots
+			}()
+			sc.serve()
+		}()
+	}
+}
+
+// acceptPause is how long nothing is accepted when the process has no file
+// descriptors left.
+const acceptPause = 50 * time.Millisecond
+
+// takeSlot waits until there may be one connection more. Further ones wait in
+// the kernel's queue; that this happens is logged, each time the limit is
+// reached.
+func (s *Server) takeSlot() bool {
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	default:
+	}
+	s.options.Log.Warn("connection limit reached", "connections", cap(s.slots))
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-s.closing:
+		return false
+	}
+}
+
+func (s *Server) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-s.closing:
+		return false
+	}
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.listeners[l] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *Server) untrack(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) add(c *serverConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.conns[c] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *Server) remove(c *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if s.closed && len(s.conns) == 0 {
+		close(s.emptied)
+	}
+}
+
+// Shutdown stops accepting, closes tunnels and connections between requests, and lets
+// requests under way end; their connections are closed behind them. What is
+// left when the context ends is cut off, and the context's error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+		for l := range s.listeners {
+			l.Close()
+		}
+		for c := range s.conns {
+			c.dismiss()
+		}
+		if len(s.conns) == 0 {
+			close(s.emptied)
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.emptied:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort(ErrShutdown)
+	}
+	s.mu.Unlock()
+	<-s.emptied
+	return context.Cause(ctx)
+}
