@@ -204,7 +204,7 @@ func TestTargetFails(t *testing.T) {
 		cause  string
 	}{
 		"closed":    {raw(t, ""), 502, "closed before the response"},
-		"malformed": {raw(t, "SSH-2.0\r\n"), 502, "malformed"},
+		"malformed": {raw(t, "SSH-2.0\r\n"), 502, "not HTTP"},
 		"switch":    {raw(t, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), 502, "101"},
 		"slow":      {slow, 504, "no answer to the request in time"},
 	} {

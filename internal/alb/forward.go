@@ -10,6 +10,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // replayable is the size up to which a request's body is read before the
@@ -184,6 +185,14 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 var errBroken = errors.New("the target broke off")
+
+// Buffered is how many bytes can be read without waiting.
+func (b *responseBody) Buffered() int {
+	if source, ok := b.source.(http1.Buffered); ok {
+		return source.Buffered()
+	}
+	return 1
+}
 
 func (b *responseBody) Close() error {
 	b.clock.Stop()

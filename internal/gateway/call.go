@@ -11,6 +11,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // replayable is the size up to which a request's body is read before the
@@ -135,6 +136,14 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		err = fmt.Errorf("backend: the response broke off: %w", err)
 	}
 	return n, err
+}
+
+// Buffered is how many bytes can be read without waiting; see http1.Buffered.
+func (b *responseBody) Buffered() int {
+	if source, ok := b.source.(http1.Buffered); ok {
+		return source.Buffered()
+	}
+	return 1
 }
 
 func (b *responseBody) Close() error {

@@ -108,8 +108,8 @@ func TestRESTProxyResponseHeader(t *testing.T) {
 	want := []string{
 		"Content-Length", "Content-Type", "Date", "Set-Cookie", "Set-Cookie", "X-Amzn-Trace-Id", "X-Own", "X-Own",
 		"x-amz-apigw-id", "x-amzn-Remapped-Authorization", "x-amzn-Remapped-Connection", "x-amzn-Remapped-Content-Length",
-		"x-amzn-Remapped-Content-Md5", "x-amzn-Remapped-Date", "x-amzn-Remapped-Server", "x-amzn-Remapped-Www-Authenticate",
-		"x-amzn-Remapped-X-Amzn-Requestid", "x-amzn-RequestId",
+		"x-amzn-Remapped-Content-MD5", "x-amzn-Remapped-Date", "x-amzn-Remapped-Server", "x-amzn-Remapped-WWW-Authenticate",
+		"x-amzn-Remapped-x-amzn-RequestId", "x-amzn-RequestId",
 	}
 	slices.Sort(a.names)
 	slices.Sort(want)
@@ -141,7 +141,7 @@ func TestHTTPRequestHeader(t *testing.T) {
 	golden(t, header, []string{
 		"Host: http000001.execute-api.localhost:8080", "User-Agent: curl/8.0", "Accept: */*", "X-Custom: one", "X-Custom: two",
 		"Authorization: Bearer t", "Content-Type: text/plain", "Content-Length: 5", "Content-Encoding: identity",
-		"Content-Md5: abc", "Max-Forwards: 5", "Server: me", "X-Amzn-Trace-Id: Root=1-~",
+		"Content-MD5: abc", "Max-Forwards: 5", "Server: me", "X-Amzn-Trace-Id: Root=1-~",
 		"Via: 1.1 proxy, HTTP/1.1 AmazonAPIGateway",
 		`Forwarded: for=203.0.113.9, for=127.0.0.1;host="http000001.execute-api.localhost:8080";proto=http`,
 	})

@@ -1,9 +1,13 @@
 package message
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/isthmus-net/isthmus/internal/http1"
+)
 
 // Field is one header field. Its name is kept as it was written.
-type Field struct{ Name, Value string }
+type Field = http1.Field
 
 // Header is a list of fields in order. Names are compared without regard to
 // case. A message has few fields, so that a scan is cheaper than a map.
@@ -41,7 +45,7 @@ func (h Header) Values(name string) []string {
 }
 
 // Add appends a field.
-func (h *Header) Add(name, value string) { *h = append(*h, Field{name, value}) }
+func (h *Header) Add(name, value string) { *h = append(*h, Field{Name: name, Value: value}) }
 
 // Set makes a field the only one of that name.
 func (h *Header) Set(name, value string) {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestHeader(t *testing.T) {
-	h := Header{{"A", "1"}, {"b", "2"}, {"a", "3"}}
+	h := Header{{Name: "A", Value: "1"}, {Name: "b", Value: "2"}, {Name: "a", Value: "3"}}
 	if h.Get("a") != "1" || h.Get("B") != "2" || h.Get("c") != "" || !h.Has("B") || h.Has("c") {
 		t.Error("look-up")
 	}
@@ -17,7 +17,7 @@ func TestHeader(t *testing.T) {
 	copied.Set("A", "4")
 	copied.SetDefault("b", "no")
 	copied.SetDefault("c", "5")
-	if want := (Header{{"b", "2"}, {"A", "4"}, {"c", "5"}}); !reflect.DeepEqual(copied, want) {
+	if want := (Header{{Name: "b", Value: "2"}, {Name: "A", Value: "4"}, {Name: "c", Value: "5"}}); !reflect.DeepEqual(copied, want) {
 		t.Errorf("changed %v", copied)
 	}
 	if len(h) != 3 || h[0].Value != "1" {
@@ -33,11 +33,11 @@ func TestHeader(t *testing.T) {
 
 func TestRemoveHop(t *testing.T) {
 	h := Header{
-		{"Connection", "close, X-One"}, {"connection", "x-two"}, {"X-One", "1"}, {"x-TWO", "2"}, {"Keep-Alive", "1"}, {"TE", "x"},
-		{"Trailer", "y"}, {"Transfer-Encoding", "chunked"}, {"Upgrade", "h2c"}, {"Proxy-Authorization", "z"}, {"X-Stays", "3"},
+		{Name: "Connection", Value: "close, X-One"}, {Name: "connection", Value: "x-two"}, {Name: "X-One", Value: "1"}, {Name: "x-TWO", Value: "2"}, {Name: "Keep-Alive", Value: "1"}, {Name: "TE", Value: "x"},
+		{Name: "Trailer", Value: "y"}, {Name: "Transfer-Encoding", Value: "chunked"}, {Name: "Upgrade", Value: "h2c"}, {Name: "Proxy-Authorization", Value: "z"}, {Name: "X-Stays", Value: "3"},
 	}
 	h.RemoveHop()
-	if want := (Header{{"X-Stays", "3"}}); !reflect.DeepEqual(h, want) {
+	if want := (Header{{Name: "X-Stays", Value: "3"}}); !reflect.DeepEqual(h, want) {
 		t.Errorf("%v", h)
 	}
 }

@@ -3,14 +3,13 @@
 package upstream
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -19,18 +18,18 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // Pool keeps connections that were opened by one way under one set of rules.
 // When either changes, the pool is retired and another takes its place, so
 // that no request travels on a connection that could not be opened any more.
 type Pool struct {
-	upstream  config.Upstream
-	skip      bool
-	transport *http.Transport
-	requests  atomic.Uint64
-	dials     atomic.Uint64
-	retired   atomic.Bool
+	upstream config.Upstream
+	skip     bool
+	client   http1.Client
+	requests atomic.Uint64
+	dials    atomic.Uint64
 }
 
 // Options are what all pools of a gateway have in common.
@@ -56,51 +55,86 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// Limits of what is kept and read.
+const (
+	maxIdle          = 256 // connections to one destination
+	maxHead          = 64 << 10
+	handshakeTimeout = 10 * time.Second
+)
+
 // NewPool makes a pool for the way through a VPC link. With skip, backends'
 // certificates need no trusted issuer.
 func NewPool(u config.Upstream, skip bool, o Options) *Pool {
 	o.setDefaults()
-	p := &Pool{upstream: u, skip: skip}
-	p.transport = newTransport(o, skip)
-	p.transport.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
-		return o.dial(ctx, paths(&p.upstream, laneOf(address)+p.dials.Add(1)*uint64(len(u.Destinations))))
-	}
-	return p
-}
-
-// lane is the destination whose turn it is. The transport knows it as a port,
-// since it keeps connections to different ports apart: so requests spread over
-// the destinations, not only connections.
-func (p *Pool) lane() string {
-	n := uint64(max(1, len(p.upstream.Destinations)))
-	return strconv.FormatUint(1+p.requests.Add(1)%n, 10)
-}
-
-func laneOf(address string) uint64 {
-	n, _ := strconv.ParseUint(address[strings.LastIndexByte(address, ':')+1:], 10, 64)
-	return n - 1
+	return newPool(u, skip, o, func(ctx context.Context, p *Pool, lane string) (net.Conn, error) {
+		n, _ := strconv.ParseUint(lane, 10, 64)
+		return o.dial(ctx, paths(&p.upstream, n+p.dials.Add(1)*uint64(len(u.Destinations))))
+	})
 }
 
 // NewInternetPool makes a pool for backends that are reached by name.
 func NewInternetPool(skip bool, o Options) *Pool {
 	o.setDefaults()
-	p := &Pool{skip: skip, transport: newTransport(o, skip)}
-	p.transport.DialContext = internetDialer(o.AllowPrivate).DialContext
+	dialer := internetDialer(o.AllowPrivate)
+	return newPool(config.Upstream{}, skip, o, func(ctx context.Context, _ *Pool, address string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", address)
+	})
+}
+
+// newPool makes a pool whose connections dial opens to a place: a lane or an
+// address.
+func newPool(u config.Upstream, skip bool, o Options, dial func(ctx context.Context, p *Pool, place string) (net.Conn, error)) *Pool {
+	p := &Pool{upstream: u, skip: skip}
+	secure := tlsConfig(o, skip)
+	p.client = http1.Client{
+		IdleTimeout: o.IdleTimeout, MaxIdle: maxIdle, HeadLimit: maxHead,
+		Dial: func(ctx context.Context, key string) (net.Conn, error) {
+			place, name, withTLS := strings.Cut(key, " ")
+			conn, err := dial(ctx, p, place)
+			if err != nil || !withTLS {
+				return conn, err
+			}
+			return handshake(ctx, conn, secure, name)
+		},
+	}
 	return p
 }
 
-func newTransport(o Options, skip bool) *http.Transport {
-	return &http.Transport{
-		TLSClientConfig:        tlsConfig(o, skip),
-		TLSHandshakeTimeout:    10 * time.Second,
-		DisableCompression:     true, // bodies pass as they are
-		MaxIdleConns:           1024,
-		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        o.IdleTimeout,
-		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        16 << 10,
-		ReadBufferSize:         16 << 10,
+// handshake makes a connection secure; the server's name is sent and verified.
+func handshake(ctx context.Context, conn net.Conn, c *tls.Config, name string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout,
+		&Error{TLS, "tls", fmt.Sprintf("no handshake in %v", handshakeTimeout)})
+	defer cancel()
+	c = c.Clone()
+	c.ServerName = name
+	secure := tls.Client(conn, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, err
 	}
+	return secure, nil
+}
+
+// key names connections that may carry the request: to the destination whose
+// turn it is, so that requests spread, not only connections; or to its address
+// on the internet.
+func (p *Pool) key(r *Request) string {
+	place := r.Address
+	if place == "" {
+		n := uint64(max(1, len(p.upstream.Destinations)))
+		place = strconv.FormatUint(p.requests.Add(1)%n, 10)
+	}
+	if !r.Secure {
+		return place
+	}
+	name := r.ServerName
+	if name == "" {
+		name, _, _ = net.SplitHostPort(r.Address)
+	}
+	return place + " " + strings.Trim(name, "[]")
 }
 
 // Serves tells whether the pool is for this upstream as it is now.
@@ -109,18 +143,7 @@ func (p *Pool) Serves(u *config.Upstream, skip bool) bool {
 }
 
 // Retire closes idle connections now and the others when their exchange ends.
-func (p *Pool) Retire() {
-	p.retired.Store(true)
-	p.transport.CloseIdleConnections()
-}
-
-// Idle connections of a retired pool may come back from exchanges that were
-// under way, or began at the moment of the change.
-func (p *Pool) finished() {
-	if p.retired.Load() {
-		p.transport.CloseIdleConnections()
-	}
-}
+func (p *Pool) Retire() { p.client.Retire() }
 
 // Request is what is sent to a backend.
 type Request struct {
@@ -154,95 +177,44 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 	}
 	outer := ctx
 	ctx, a := withAttempt(ctx)
-	request, err := r.convert(ctx, p.lane())
+	response, err := p.client.Do(ctx, p.key(r), r.convert())
 	if err != nil {
-		return nil, &Error{Unavailable, "configuration", err.Error()}
-	}
-	response, err := p.transport.RoundTrip(request)
-	if err != nil {
-		p.finished()
 		return nil, classify(outer, err, a)
 	}
-	tunnel, switched := response.Body.(io.ReadWriteCloser)
-	if response.StatusCode < 200 && !(switched && r.Switch) {
-		response.Body.Close()
-		p.finished()
-		return nil, &Error{Protocol, "backend", "it answered with status " + strconv.Itoa(response.StatusCode)}
+	answer := &message.Response{Status: response.Status, Header: response.Header, Body: response.Body, Length: response.Length}
+	if response.Tunnel != nil {
+		answer.Tunnel = response.Tunnel
+		return answer, nil
 	}
-	answer := &message.Response{
-		Status: response.StatusCode,
-		Header: make(message.Header, 0, len(response.Header)+8),
-		Body:   &body{response.Body, p},
-		Length: response.ContentLength,
+	if answer.Body == nil {
+		answer.Body = noBody{}
 	}
-	for name, values := range response.Header {
-		for _, value := range values {
-			answer.Header.Add(name, value)
-		}
-	}
-	if response.StatusCode == http.StatusSwitchingProtocols {
-		answer.Body, answer.Tunnel = nil, tunnel
+	if response.Status < 200 {
+		return nil, &Error{Protocol, "backend", "it answered with status " + strconv.Itoa(response.Status)}
 	}
 	return answer, nil
 }
 
-// body tells the pool when an exchange is over.
-type body struct {
-	io.ReadCloser
-	pool *Pool
-}
+// noBody is the body of a response that has none.
+type noBody struct{}
 
-func (b *body) Close() error {
-	err := b.ReadCloser.Close()
-	b.pool.finished()
-	return err
-}
+func (noBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (noBody) Close() error             { return nil }
 
-// convert makes the transport's form of the request, in which nothing is
-// added to the header but the framing of the body.
-func (r *Request) convert(ctx context.Context, lane string) (*http.Request, error) {
-	u := &url.URL{Scheme: "http", Host: "link:" + lane, RawQuery: r.Query}
-	if r.Address != "" {
-		u.Host = r.Address
+// convert makes the engine's form of the request, in which nothing is added
+// but the host and the framing of the body.
+func (r *Request) convert() *http1.Request {
+	target := r.Path
+	if r.Query != "" {
+		target += "?" + r.Query
 	}
-	if r.Secure {
-		u.Scheme = "https"
-		// The transport takes the server's name from the address, and keeps
-		// connections with different names apart.
-		if r.Address == "" {
-			u.Host = net.JoinHostPort(strings.Trim(r.ServerName, "[]"), lane)
-		}
+	out := &http1.Request{Method: r.Method, Target: target, Switch: r.Switch, Header: make([]http1.Field, 0, len(r.Header)+1)}
+	out.Header = append(out.Header, http1.Field{Name: "Host", Value: r.Host})
+	out.Header = append(out.Header, r.Header...)
+	if r.Replay != nil {
+		out.Replay = r.Replay
+	} else if r.Body != nil {
+		out.Body, out.Length = r.Body, r.Length
 	}
-	if strings.HasPrefix(r.Path, "//") {
-		// An opaque target would be read as an authority.
-		path, err := url.PathUnescape(r.Path)
-		if err != nil {
-			return nil, err
-		}
-		u.Path, u.RawPath = path, r.Path
-	} else {
-		u.Opaque = r.Path
-	}
-	request := (&http.Request{
-		Method: r.Method, URL: u, Host: r.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header, len(r.Header)+1),
-	}).WithContext(ctx)
-	request.Header["User-Agent"] = nil // nothing of the library's own
-	for _, f := range r.Header {
-		name := f.Name
-		if strings.EqualFold(name, "User-Agent") {
-			name = "User-Agent"
-		}
-		request.Header[name] = append(request.Header[name], f.Value)
-	}
-	switch {
-	case r.Replay != nil:
-		request.ContentLength = int64(len(r.Replay))
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Replay)), nil }
-		request.Body, _ = request.GetBody()
-	case r.Body != nil:
-		request.Body = io.NopCloser(r.Body)
-		request.ContentLength = r.Length
-	}
-	return request, nil
+	return out
 }
