@@ -191,22 +191,22 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 // served says whether the gateway and the resolver, too, have applied what
 // belongs to the newest snapshot.
 func (c *controller) served() bool {
-	return c.applied(roleGateway) && c.applied(roleDNS)
+	return c.held == nil && c.applied(roleGateway) && c.applied(roleDNS)
 }
 
 // balancerServes says whether all nodes of an Application Load Balancer have
 // applied what belongs to the newest snapshot. The data plane itself is the
 // nodes of other balancers.
 func (c *controller) balancerServes(lb *resource.LoadBalancer) bool {
-	return lb.Type != resource.ApplicationLoadBalancer || !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool {
+	return lb.Type != resource.ApplicationLoadBalancer || c.held == nil && !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool {
 		return !c.applied(albRole(z.Interface))
 	})
 }
 
-// applied says whether a role has applied what belongs to the newest snapshot.
+// applied says whether a role has applied what it was given last.
 func (c *controller) applied(role feed.Role) bool {
 	p, ok := c.published[role]
-	return ok && c.held == nil && c.feed.Applied(role) >= p.revision
+	return ok && c.feed.Applied(role) >= p.revision
 }
 
 // inForce says whether the node has applied the tables of the newest snapshot.
