@@ -82,7 +82,8 @@ func TestWrongArguments(t *testing.T) {
 	for _, args := range [][]string{
 		{"nonsense"}, {"run"}, {"run", "--subnet"}, {"run", "--", "true"},
 		{"run", "--link", "abc123", "--security-group", "sg-1", "--", "true"}, {"run", "--link", "abc123", "--private-ip", "10.0.0.9", "--", "true"},
-		{"trace", "--from", "eni-1"}, {"trace", "--from", "eni-1", "--to", "x"},
+		{"trace", "--from", "eni-1"}, {"trace", "--from", "api:a/b"},
+		{"trace", "--from", "api:a/b", "--to", "x", "GET", "/"}, {"trace", "--api", "a", "--from", "eni-1", "GET", "/"},
 		{"attach", "eni-1", "--netns", "/x", "--detach"}, {"serve", "--api-listen", "localhost"}, {"status", "extra"},
 	} {
 		r := isthmus(t, args...)

@@ -103,7 +103,7 @@ func (c *controller) compile(s *store.Snapshot) error {
 		return err
 	}
 	g.Certificate, g.Key = leaf.certificate, leaf.key
-	c.tracer.set(t)
+	c.tracer.set(t, s)
 	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region))}
 	nodes := compile.ALB(in)
 	compile.FingerprintALB(nodes, t)

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/isthmus-net/isthmus/bpf"
 	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/tables"
 	"github.com/isthmus-net/isthmus/internal/trace"
 )
@@ -18,13 +21,22 @@ import (
 // tracer traces packets over the tables that were published last.
 type tracer struct{ current atomic.Pointer[tracedTables] }
 
+// tracedTables are tables and the rows that they were made of.
 type tracedTables struct {
 	tables *tables.Tables
 	index  *trace.Index
+	rows   store.Reader
 }
 
-func (t *tracer) set(tables *tables.Tables) {
-	t.current.Store(&tracedTables{tables, trace.NewIndex(tables, 1)})
+func (t *tracer) set(tables *tables.Tables, rows store.Reader) {
+	t.current.Store(&tracedTables{tables, trace.NewIndex(tables, 1), rows})
+}
+
+func (t *tracer) now() (*tracedTables, error) {
+	if now := t.current.Load(); now != nil {
+		return now, nil
+	}
+	return nil, errors.New("no tables have been compiled yet")
 }
 
 // ExplainParams ask what becomes of a new connection of API Gateway's, or of a
@@ -34,63 +46,37 @@ type ExplainParams struct {
 	Destination netip.AddrPort `json:"destination"`
 }
 
-// TraceParams ask what becomes of a packet.
-type TraceParams struct {
-	From     string         `json:"from"`               // eni-… or "gateway"
-	Source   netip.Addr     `json:"source,omitzero"`    // zero: the ENI's primary address
-	To       netip.AddrPort `json:"to"`                 // port 0 for ICMP
-	Protocol string         `json:"protocol"`           // "tcp" (default), "udp", "icmp"
-	Port     uint16         `json:"port,omitempty"`     // source port
-	Sequence uint32         `json:"sequence,omitempty"` // of a TCP SYN: two may reach different targets
+// probe is the first packet of a flow.
+type probe struct {
+	source   netip.Addr // zero: the ENI's primary address
+	port     uint16     // zero: any
+	to       netip.AddrPort
+	protocol uint8
+	sequence uint32 // of a TCP SYN: two may reach different targets
 }
 
-// TraceResult is the way of a packet.
-type TraceResult struct {
-	// Verdict is "forwarded" or the reason of the drop.
+// anyPort is the source port of a probe that names none.
+const anyPort = 40000
+
+// Packet is the way of a packet.
+type Packet struct {
+	// Verdict is "forwarded" or the reason of the drop, Cause the drop in the
+	// words of the gateway's log.
 	Verdict string       `json:"verdict"`
 	Cause   string       `json:"cause,omitempty"`
 	Steps   []trace.Step `json:"steps"`
 	// What a forwarded packet became.
 	Source      netip.AddrPort `json:"source,omitzero"`
 	Destination netip.AddrPort `json:"destination,omitzero"`
-}
 
-func (t *tracer) trace(p TraceParams) (TraceResult, error) {
-	now := t.current.Load()
-	if now == nil {
-		return TraceResult{}, fmt.Errorf("trace: no tables have been compiled yet")
-	}
-	var sender *tables.ENI
-	for i := range now.tables.ENIs {
-		e := &now.tables.ENIs[i]
-		gateway := p.From == "gateway" && e.Owner == "gateway" && e.Device != nil
-		if e.ID == p.From || gateway {
-			sender = e
-			if gateway {
-				break
-			}
-		}
-	}
-	if sender == nil {
-		return TraceResult{}, fmt.Errorf("trace: there is no network interface %q", p.From)
-	}
-	protocol, ok := map[string]uint8{"": tables.TCP, "tcp": tables.TCP, "udp": tables.UDP, "icmp": tables.ICMP}[p.Protocol]
-	if !ok {
-		return TraceResult{}, fmt.Errorf("trace: unknown protocol %q: tcp, udp or icmp", p.Protocol)
-	}
-	if !p.To.Addr().Is4() {
-		return TraceResult{}, fmt.Errorf("trace: destination %s is not an IPv4 address", p.To.Addr())
-	}
-	if protocol == tables.ICMP {
-		p.Port, p.To = 1, netip.AddrPortFrom(p.To.Addr(), 1)
-	}
-	return now.packet(sender, p, protocol), nil
+	listeners []string         // ARNs of the listeners that it met, and
+	chosen    []netip.AddrPort // the targets that they chose, which may be one fewer
 }
 
 // packet traces the first packet of a flow from an ENI. An ENI without a
 // device sends as if it had one.
-func (t *tracedTables) packet(sender *tables.ENI, p TraceParams, protocol uint8) TraceResult {
-	source := p.Source
+func (t *tracedTables) packet(sender *tables.ENI, p probe) Packet {
+	source := p.source
 	if !source.IsValid() && sender.Device != nil {
 		source = sender.Device.Source
 	}
@@ -100,14 +86,11 @@ func (t *tracedTables) packet(sender *tables.ENI, p TraceParams, protocol uint8)
 	if nat := t.carried(sender, source); nat != nil {
 		sender = nat
 	}
-	if p.Port == 0 {
-		p.Port = 40000
-	}
 	v := t.index.From(sender, trace.Packet{
-		Src: netip.AddrPortFrom(source, p.Port), Dst: p.To, Protocol: protocol,
-		Flags: trace.SYN, Seq: p.Sequence, Type: trace.EchoRequest,
+		Src: netip.AddrPortFrom(source, cmp.Or(p.port, anyPort)), Dst: p.to, Protocol: p.protocol,
+		Flags: trace.SYN, Seq: p.sequence, Type: trace.EchoRequest,
 	})
-	r := TraceResult{Verdict: v.Reason.String(), Steps: v.Steps}
+	r := Packet{Verdict: v.Reason.String(), Steps: v.Steps, listeners: v.Listeners, chosen: v.Chosen}
 	if v.Reason == bpf.DropNone {
 		r.Source, r.Destination = v.Src, v.Dst
 	} else if n := len(v.Steps); n > 0 {
@@ -128,23 +111,24 @@ func (t *tracedTables) carried(on *tables.ENI, source netip.Addr) *tables.ENI {
 	return nil
 }
 
-// explain answers the gateway: the sender is the ENI on its device that has
-// the source address.
-func (t *tracer) explain(p ExplainParams) (TraceResult, error) {
-	now := t.current.Load()
-	if now == nil {
-		return TraceResult{}, fmt.Errorf("explain: no tables have been compiled yet")
-	}
-	var gateway *tables.ENI
-	for i := range now.tables.ENIs {
-		if e := &now.tables.ENIs[i]; e.Owner == "gateway" && e.Device != nil {
-			gateway = e
+// eni finds an ENI by its id; nil if there is none.
+func (t *tracedTables) eni(id string) *tables.ENI {
+	for i := range t.tables.ENIs {
+		if t.tables.ENIs[i].ID == id {
+			return &t.tables.ENIs[i]
 		}
 	}
-	if gateway == nil {
-		return TraceResult{}, fmt.Errorf("explain: the gateway has no network interface yet")
+	return nil
+}
+
+// process finds the ENI of one of Isthmus's own processes; nil if it has none.
+func (t *tracedTables) process(owner string) *tables.ENI {
+	for i := range t.tables.ENIs {
+		if e := &t.tables.ENIs[i]; e.Owner == owner && e.Device != nil {
+			return e
+		}
 	}
-	return now.packet(gateway, TraceParams{Source: p.Source, To: p.Destination}, tables.TCP), nil
+	return nil
 }
 
 // balancer is the ENI of a load balancer's node, in whose role a process asks;
@@ -188,8 +172,33 @@ func (t *tracer) explainTo(_ context.Context, role feed.Role, raw json.RawMessag
 	if e == nil {
 		return nil, fmt.Errorf("role %s may not ask this", role)
 	}
-	return t.current.Load().packet(e, TraceParams{To: p.Destination}, tables.TCP), nil
+	return t.current.Load().packet(e, probe{to: p.Destination, protocol: tables.TCP}), nil
 }
+
+// explain answers the gateway.
+func (t *tracer) explain(p ExplainParams) (Packet, error) {
+	now, err := t.now()
+	if err != nil {
+		return Packet{}, fmt.Errorf("explain: %w", err)
+	}
+	return now.fromGateway(p.Source, p.Destination)
+}
+
+// fromGateway traces a new connection of the gateway's: the sender is the ENI
+// on its device that has the source address.
+func (t *tracedTables) fromGateway(source netip.Addr, to netip.AddrPort) (Packet, error) {
+	gateway := t.process(gatewayOwner)
+	if gateway == nil {
+		return Packet{}, errors.New("the gateway has no network interface yet")
+	}
+	return t.packet(gateway, probe{source: source, to: to, protocol: tables.TCP}), nil
+}
+
+// Owners of the ENIs of Isthmus's own processes.
+const (
+	gatewayOwner = "gateway"
+	healthOwner  = "health"
+)
 
 // callers passes a question of the gateway's on to the node, which has the flow
 // table: who opened these connections.

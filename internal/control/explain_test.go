@@ -30,7 +30,7 @@ func TestBalancersAskAboutThemselves(t *testing.T) {
 			eni(3, "eni-3", "i-1", "10.0.0.3", &tables.Device{}),
 			eni(4, "eni-4", config.Role("eni-4"), "10.0.0.4", nil),
 		},
-	})
+	}, nil)
 	for _, c := range []struct {
 		role feed.Role
 		uid  int
@@ -56,14 +56,15 @@ func TestBalancersAskAboutThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := got.(TraceResult)
+		r := got.(Packet)
 		if len(r.Steps) == 0 || r.Verdict == "" {
 			t.Fatalf("%s was told %+v", role, r)
 		}
 		// Whatever source it names, the packet is its own.
-		direct, err := t1.trace(TraceParams{From: string(role[4:]), Source: netip.MustParseAddr(want), To: netip.MustParseAddrPort("10.0.0.9:80")})
-		if err != nil || direct.Cause != r.Cause || direct.Verdict != r.Verdict {
-			t.Errorf("%s was told %+v, want %+v (%v)", role, r, direct, err)
+		now := t1.current.Load()
+		direct := now.packet(now.eni(string(role[4:])), probe{source: netip.MustParseAddr(want), to: netip.MustParseAddrPort("10.0.0.9:80"), protocol: tables.TCP})
+		if direct.Cause != r.Cause || direct.Verdict != r.Verdict {
+			t.Errorf("%s was told %+v, want %+v", role, r, direct)
 		}
 	}
 	for _, role := range []feed.Role{"alb/eni-3", "alb/eni-4", "health", "node"} {

@@ -63,7 +63,7 @@ func TestPrivateEndpoints(t *testing.T) {
 	s := db.View()
 	tt := compile.Tables(dataPlane(s))
 	known := compile.Gateway(gateway(s, region)).Endpoints
-	now := &tracedTables{tt, trace.NewIndex(tt, 1)}
+	now := &tracedTables{tt, trace.NewIndex(tt, 1), s}
 	enis := map[string]*tables.ENI{}
 	for i := range tt.ENIs {
 		enis[tt.ENIs[i].ID] = &tt.ENIs[i]
@@ -73,7 +73,7 @@ func TestPrivateEndpoints(t *testing.T) {
 		c := caller{enis[hosts[i]], enis[e.Interfaces[0]]}
 		at := c.endpoint.Addresses[0]
 		for port, inside := range map[uint16]uint16{80: config.PrivateHTTPPort, 443: config.PrivateHTTPSPort} {
-			r := now.packet(c.host, TraceParams{To: netip.AddrPortFrom(at, port)}, tables.TCP)
+			r := now.packet(c.host, probe{to: netip.AddrPortFrom(at, port), protocol: tables.TCP})
 			if want := netip.AddrPortFrom(network.Gateway.Addresses[0], inside); r.Destination != want {
 				t.Fatalf("%s: port %d leads to %s, want %s: %+v", e.ID, port, r.Destination, want, r)
 			}
@@ -81,17 +81,17 @@ func TestPrivateEndpoints(t *testing.T) {
 				t.Errorf("%s: %s is taken for %+v", e.ID, r.Source, got)
 			}
 		}
-		if r := now.packet(c.host, TraceParams{To: netip.AddrPortFrom(at, 8443)}, tables.TCP); r.Verdict != bpf.DropNoListener.String() {
+		if r := now.packet(c.host, probe{to: netip.AddrPortFrom(at, 8443), protocol: tables.TCP}); r.Verdict != bpf.DropNoListener.String() {
 			t.Errorf("port 8443: %+v", r)
 		}
 		node := enis[e.Nodes[0]].Addresses[0]
 		for _, from := range []string{network.Gateway.ID, network.Health.ID} {
-			if r := now.packet(enis[from], TraceParams{To: netip.AddrPortFrom(node, 443)}, tables.TCP); r.Verdict != bpf.DropSGIngress.String() {
+			if r := now.packet(enis[from], probe{to: netip.AddrPortFrom(node, 443), protocol: tables.TCP}); r.Verdict != bpf.DropSGIngress.String() {
 				t.Errorf("%s could pass for %s: %+v", from, e.ID, r)
 			}
 		}
 	}
-	r := now.packet(enis[network.Health.ID], TraceParams{To: netip.AddrPortFrom(network.Gateway.Addresses[0], config.PrivateHTTPSPort)}, tables.TCP)
+	r := now.packet(enis[network.Health.ID], probe{to: netip.AddrPortFrom(network.Gateway.Addresses[0], config.PrivateHTTPSPort), protocol: tables.TCP})
 	if e, ok := known[r.Source.Addr()]; ok {
 		t.Errorf("the health checker is taken for %s", e.ID)
 	}

@@ -32,6 +32,8 @@ type exchange struct {
 	path string
 
 	endpoint *endpoint // that the request came through; nil on the public side
+	// assumed: the request is one of a preview that nobody has sent.
+	assumed bool
 	// stranger is why the caller's own address is not known, if it isn't.
 	stranger error
 

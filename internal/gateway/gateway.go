@@ -112,8 +112,36 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 	if refused != nil {
 		return refused
 	}
-	if refused := x.checkSize(); refused != nil {
+	in, answer := x.choose(stageName)
+	if answer != nil {
+		return answer
+	}
+	if in.Type == config.Mock {
+		return x.mock(in)
+	}
+	out, refused := x.outgoing(in)
+	if refused != nil {
 		return refused
+	}
+	response, failed := x.call(ctx, in, out)
+	if failed != nil {
+		return failed
+	}
+	switch {
+	case x.api.Kind == config.HTTP:
+		return x.httpResponse(in, response)
+	case in.Type == config.HTTPPlain:
+		x.response = response
+		return x.integrationResponse(in, response.Status)
+	}
+	response.Header = remapped(response.Header)
+	return response
+}
+
+// choose finds the integration of a request whose API is known.
+func (x *exchange) choose(stageName string) (*integration, *message.Response) {
+	if refused := x.checkSize(); refused != nil {
+		return nil, refused
 	}
 	if x.api.Kind == config.REST {
 		if override := x.request.Header.Get("X-HTTP-Method-Override"); override != "" && isMethod(override) {
@@ -121,33 +149,36 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 		}
 	}
 	if refused := x.findStage(stageName); refused != nil {
-		return refused
+		return nil, refused
 	}
 	if x.stage.cors.isPreflight(x.request) {
-		return &message.Response{Status: 204}
+		return nil, &message.Response{Status: 204}
 	}
 	if refused := x.findRoute(); refused != nil {
-		return refused
+		return nil, refused
 	}
 	if refused := x.authorize(); refused != nil {
-		return refused
+		return nil, refused
 	}
 	in := x.route.integration
 	if in == nil {
-		return x.fail(internalError, "configuration: the route has no integration")
+		return nil, x.fail(internalError, "configuration: the route has no integration")
 	}
 	if in.broken != nil {
-		return x.fail(configurationError, "configuration: "+in.broken.Error())
+		return nil, x.fail(configurationError, "configuration: "+in.broken.Error())
 	}
+	return in, nil
+}
+
+// outgoing makes the request that the backend gets.
+func (x *exchange) outgoing(in *integration) (*upstream.Request, *message.Response) {
 	switch {
 	case x.api.Kind == config.HTTP:
-		return x.httpProxy(ctx, in)
-	case in.Type == config.Mock:
-		return x.mock(in)
+		return x.httpRequest(in)
 	case in.Type == config.HTTPPlain:
-		return x.restPlain(ctx, in)
+		return x.restPlainRequest(in)
 	}
-	return x.restProxy(ctx, in)
+	return x.restProxyRequest(in)
 }
 
 // find finds the API, by the way that the request came.

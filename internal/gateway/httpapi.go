@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,28 +13,29 @@ import (
 	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
 )
 
-// httpProxy carries a request of an HTTP API to its integration and back.
-func (x *exchange) httpProxy(ctx context.Context, in *integration) *message.Response {
+// httpRequest makes an HTTP API's request to its integration.
+func (x *exchange) httpRequest(in *integration) (*upstream.Request, *message.Response) {
 	out, err := x.httpTarget(in)
 	if err != nil {
-		return x.fail(configurationError, "configuration: "+err.Error())
+		return nil, x.fail(configurationError, "configuration: "+err.Error())
 	}
 	out.Query = joinQuery(out.Query, x.request.Query)
 	out.Header = x.request.Header.Clone()
 	out.Header.RemoveHop()
 	out.Header.DeleteFunc(func(name string) bool { return httpDropped[strings.ToLower(name)] })
 	if err := x.changeRequest(in, out); err != nil {
-		return x.fail(badRequest, "request: "+err.Error())
+		return nil, x.fail(badRequest, "request: "+err.Error())
 	}
 	out.Header.Set("Forwarded", x.forwarded())
 	via := append(x.request.Header.Values("Via"), "HTTP/1.1 AmazonAPIGateway")
 	out.Header.Set("Via", strings.Join(via, ", "))
 	out.Header.Set("X-Amzn-Trace-Id", x.traceID)
 	out.Body, out.Length = x.request.Body, x.request.Length
-	response, failed := x.call(ctx, in, out)
-	if failed != nil {
-		return failed
-	}
+	return out, nil
+}
+
+// httpResponse makes an HTTP API's answer of its integration's.
+func (x *exchange) httpResponse(in *integration, response *message.Response) *message.Response {
 	x.response = response
 	answer := &message.Response{Status: response.Status, Header: response.Header.Clone(), Body: response.Body, Length: response.Length}
 	answer.Header.RemoveHop()

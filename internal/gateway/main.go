@@ -67,6 +67,7 @@ func Main(ctx context.Context, p Process) error {
 	ready := make(chan struct{}, 1)
 	client = feed.Dial(feed.ClientOptions{
 		Path: p.Feed, Role: "gateway", Log: p.Log,
+		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"preview": g.onPreview},
 		OnConfig: func(_ context.Context, revision int64, raw json.RawMessage) error {
 			var c config.Config
 			if err := json.Unmarshal(raw, &c); err != nil {

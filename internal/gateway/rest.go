@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -12,34 +11,29 @@ import (
 	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
 )
 
-// restProxy passes a request of a REST API through (type HTTP_PROXY).
-func (x *exchange) restProxy(ctx context.Context, in *integration) *message.Response {
+// restProxyRequest passes a request of a REST API through (type HTTP_PROXY).
+func (x *exchange) restProxyRequest(in *integration) (*upstream.Request, *message.Response) {
 	out, refused := x.restRequest(in)
 	if refused != nil {
-		return refused
+		return nil, refused
 	}
 	out.Header = restProxyHeader(x.request.Header, x.route.AuthorizationType)
 	x.completeRESTHeader(in, out)
 	out.Query = joinQuery(out.Query, x.request.Query, x.mappedQuery(in))
 	out.Body, out.Length = x.request.Body, x.request.Length
-	response, failed := x.call(ctx, in, out)
-	if failed != nil {
-		return failed
-	}
-	response.Header = remapped(response.Header)
-	return response
+	return out, nil
 }
 
-// restPlain maps a request and its response (type HTTP): nothing passes but
-// what is mapped, and the bodies.
-func (x *exchange) restPlain(ctx context.Context, in *integration) *message.Response {
+// restPlainRequest maps a request of a REST API (type HTTP): nothing passes
+// but what is mapped, and the body.
+func (x *exchange) restPlainRequest(in *integration) (*upstream.Request, *message.Response) {
 	template, refused := x.requestTemplate(in)
 	if refused != nil {
-		return refused
+		return nil, refused
 	}
 	out, refused := x.restRequest(in)
 	if refused != nil {
-		return refused
+		return nil, refused
 	}
 	x.completeRESTHeader(in, out)
 	out.Query = joinQuery(out.Query, x.mappedQuery(in))
@@ -50,12 +44,7 @@ func (x *exchange) restPlain(ctx context.Context, in *integration) *message.Resp
 			out.Body, out.Length = strings.NewReader(template.Text), int64(len(template.Text))
 		}
 	}
-	response, failed := x.call(ctx, in, out)
-	if failed != nil {
-		return failed
-	}
-	x.response = response
-	return x.integrationResponse(in, response.Status)
+	return out, nil
 }
 
 // restRequest makes what both types have in common: method and URI.

@@ -73,11 +73,7 @@ func (c *Commands) Handlers() map[string]Handler {
 		"exec":   handler(c.exec),
 		"attach": handler(c.attach),
 		"status": handler(c.status),
-		"trace": func(ctx context.Context, params json.RawMessage) (Answer, error) {
-			var result json.RawMessage
-			err := c.call(ctx, "trace", params, &result)
-			return Answer{Result: result}, err
-		},
+		"trace":  c.trace,
 		"stop": handler(func(context.Context, struct{}) (Answer, error) {
 			return Answer{Released: c.Stop}, nil
 		}),

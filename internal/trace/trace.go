@@ -24,12 +24,19 @@ type Verdict struct {
 	// Cached says that a known flow answered alone.
 	Cached bool   `json:"-"`
 	Steps  []Step `json:"steps,omitempty"`
+	// Listeners are the ARNs of the load balancers' listeners that a new flow
+	// met, and Chosen the targets of those that could choose one.
+	Listeners []string         `json:"-"`
+	Chosen    []netip.AddrPort `json:"-"`
 }
 
 // Step is one station of a packet's way.
 type Step struct {
 	At   string `json:"at"`   // what decided: an id
 	Text string `json:"text"` // what it decided
+	// The packet's addresses from here on.
+	Source      netip.Addr     `json:"source,omitzero"`
+	Destination netip.AddrPort `json:"destination,omitzero"`
 }
 
 // Trace carries p through the tables and changes flows as the packet program
@@ -216,11 +223,12 @@ func (x *Index) eniID(number uint32) string {
 func (x *Index) From(sender *tables.ENI, p Packet) Verdict {
 	p.Device = device(sender)
 	w := x.evaluate(sender, p, nil)
-	if w.reason != bpf.DropNone {
-		return refuse(w.reason, p, false, w.steps)
+	v := refuse(w.reason, p, false, w.steps)
+	if w.reason == bpf.DropNone {
+		f, _ := x.pair(sender, p, w, p.Src.Port())
+		v = forward(f, p, false)
+		v.Steps = w.steps
 	}
-	f, _ := x.pair(sender, p, w, p.Src.Port())
-	v := forward(f, p, false)
-	v.Steps = w.steps
+	v.Listeners, v.Chosen = w.listeners, w.chosen
 	return v
 }

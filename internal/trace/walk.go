@@ -18,7 +18,8 @@ type walk struct {
 	src            netip.Addr // as the destination sees it
 	dst            netip.AddrPort
 	rewritesSource bool
-	chosen         []netip.AddrPort // targets, by the balancers on the way
+	listeners      []string         // ARNs, of the balancers on the way
+	chosen         []netip.AddrPort // their targets
 	idleBalanced   uint32           // seconds, the least of the listeners'
 
 	openSrc, openDst bool // nothing needs tracking at that end
@@ -143,6 +144,7 @@ func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow
 		w.stop(bpf.DropNoListener, node.Owner, "no-listener: %s has no listener on %s", node.Owner, port(p, w.rulePort(p)))
 		return nil
 	}
+	w.listeners = append(w.listeners, listener.ID)
 	if idle := uint32(listener.Idle); at == 0 || idle < w.idleBalanced {
 		w.idleBalanced = idle
 	}
@@ -237,12 +239,12 @@ func (w *walk) idle(p Packet) uint32 {
 
 func (w *walk) stop(reason bpf.DropReason, at, format string, args ...any) *walk {
 	w.reason = reason
-	w.steps = append(w.steps, Step{At: at, Text: fmt.Sprintf(format, args...)})
+	w.steps = append(w.steps, Step{At: at, Text: fmt.Sprintf(format, args...), Source: w.src, Destination: w.dst})
 	return w
 }
 
 func (w *walk) pass(at, format string, args ...any) {
-	w.steps = append(w.steps, Step{At: at, Text: fmt.Sprintf(format, args...)})
+	w.steps = append(w.steps, Step{At: at, Text: fmt.Sprintf(format, args...), Source: w.src, Destination: w.dst})
 }
 
 func (x *Index) tableID(e *tables.ENI) string {

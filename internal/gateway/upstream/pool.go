@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -137,6 +138,9 @@ func (p *Pool) key(r *Request) string {
 	return place + " " + strings.Trim(name, "[]")
 }
 
+// Upstream is the way that the pool is for; zero for the internet.
+func (p *Pool) Upstream() config.Upstream { return p.upstream }
+
 // Serves tells whether the pool is for this upstream as it is now.
 func (p *Pool) Serves(u *config.Upstream, skip bool) bool {
 	return p.skip == skip && reflect.DeepEqual(&p.upstream, u)
@@ -169,11 +173,49 @@ type Request struct {
 	Switch bool
 }
 
+// unusable says why no connection can be tried, if that is so.
+func (p *Pool) unusable() *Error {
+	if p.upstream.Cause == "" {
+		return nil
+	}
+	return &Error{Unavailable, cmp.Or(p.upstream.Layer, "vpc-link"), p.upstream.Cause}
+}
+
+// Way is one way to open a connection.
+type Way struct {
+	Zone        string         `json:"zone,omitempty"`
+	Source      netip.Addr     `json:"source,omitzero"` // zero: the gateway's own address
+	Destination netip.AddrPort `json:"destination"`
+}
+
+// Ways are those that the next request would try if it opened a connection,
+// in this order, or the error that it would meet.
+func (p *Pool) Ways() ([]Way, *Error) {
+	if err := p.unusable(); err != nil {
+		return nil, err
+	}
+	n := uint64(len(p.upstream.Destinations))
+	if n == 0 {
+		return nil, nil
+	}
+	var ways []Way
+	for _, w := range paths(&p.upstream, (p.requests.Load()+1)%n+(p.dials.Load()+1)*n) {
+		way := Way{Source: w.source, Destination: w.destination}
+		for _, d := range p.upstream.Destinations {
+			if d.Address == w.destination {
+				way.Zone = d.Zone
+			}
+		}
+		ways = append(ways, way)
+	}
+	return ways, nil
+}
+
 // Do sends a request and returns when the header of the answer is there. An
 // error is an *Error. The caller closes the response's body.
 func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
-	if p.upstream.Cause != "" {
-		return nil, &Error{Unavailable, cmp.Or(p.upstream.Layer, "vpc-link"), p.upstream.Cause}
+	if err := p.unusable(); err != nil {
+		return nil, err
 	}
 	outer := ctx
 	ctx, a := withAttempt(ctx)
