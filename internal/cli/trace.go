@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -170,10 +171,13 @@ func printSteps(w io.Writer, steps []trace.Step, hop int) int {
 		} else {
 			before = addresses
 		}
-		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\n", hop, s.At, s.Text, addresses)
+		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\n", hop, s.At, balancerARN.ReplaceAllString(s.Text, "$1"), addresses)
 	}
 	return hop
 }
+
+// balancerARN is too long for a line; the name tells enough here.
+var balancerARN = regexp.MustCompile(`arn:aws:elasticloadbalancing:[^ ]*:(?:loadbalancer|listener)/[a-z]+/([^/ ]+)[^ :]*`)
 
 func printBalancers(w io.Writer, balancers []control.BalancerView) {
 	for _, b := range balancers {

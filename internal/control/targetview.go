@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,22 +29,61 @@ type TargetView struct {
 	Chosen      bool           `json:"chosen,omitempty"` // for this packet
 }
 
-// balancers are those that a packet met.
+// balancers are those that a packet met, and the one that it arrived at.
 func (t *tracing) balancers(p Packet) (views []BalancerView) {
 	for i, arn := range p.listeners {
 		l, ok := store.Listeners.Get(t.rows, arn)
 		if !ok {
 			continue
 		}
-		g, ok := store.TargetGroups.Get(t.rows, l.TargetGroup)
-		if !ok {
+		for _, v := range t.groupViews(l, resource.TargetGroups(l.DefaultActions)) {
+			for j := range v.Targets {
+				v.Targets[j].Chosen = i < len(p.chosen) && p.chosen[i] == v.Targets[j].Address
+			}
+			views = append(views, v)
+		}
+	}
+	return append(views, t.application(p)...)
+}
+
+// application is the Application Load Balancer at whose node a packet arrived:
+// which of its groups a request takes is for its rules to say.
+func (t *tracing) application(p Packet) (views []BalancerView) {
+	if p.Verdict != forwarded || len(p.Steps) == 0 {
+		return nil
+	}
+	node, ok := store.NetworkInterfaces.Get(t.rows, p.Steps[len(p.Steps)-1].At)
+	if !ok {
+		return nil
+	}
+	for l := range store.Listeners.Scan(t.rows) {
+		lb, ok := store.LoadBalancers.Get(t.rows, l.LoadBalancer)
+		if !ok || lb.Type != resource.ApplicationLoadBalancer || l.Port != int(p.Destination.Port()) {
 			continue
 		}
-		v := BalancerView{LoadBalancer: balancerName(l.LoadBalancer), Listener: listenerName(l), TargetGroup: g.Name, Targets: targetViews(t.rows, g)}
-		for j := range v.Targets {
-			v.Targets[j].Chosen = i < len(p.chosen) && p.chosen[i] == v.Targets[j].Address
+		if !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool { return z.Interface == node.ID }) {
+			continue
 		}
-		views = append(views, v)
+		groups := resource.TargetGroups(l.DefaultActions)
+		for r := range store.ListenerRules.Scan(t.rows) {
+			if r.Listener == l.ARN {
+				groups = append(groups, resource.TargetGroups(r.Actions)...)
+			}
+		}
+		slices.Sort(groups)
+		views = append(views, t.groupViews(l, slices.Compact(groups))...)
+	}
+	return views
+}
+
+// groupViews are target groups as a listener's.
+func (t *tracing) groupViews(l *resource.Listener, groups []string) (views []BalancerView) {
+	for _, arn := range groups {
+		if g, ok := store.TargetGroups.Get(t.rows, arn); ok {
+			views = append(views, BalancerView{
+				LoadBalancer: balancerName(l.LoadBalancer), Listener: listenerName(l), TargetGroup: g.Name, Targets: targetViews(t.rows, g),
+			})
+		}
 	}
 	return views
 }

@@ -116,12 +116,13 @@ func traces(t *testing.T, from *host, to, verdict string) {
 	if errors.As(err, &failed) {
 		status = failed.ExitCode()
 	}
-	wantStatus := 3
+	wantStatus := 1
 	if verdict == "forwarded" {
 		wantStatus = 0
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if got := lines[len(lines)-1]; got != verdict || status != wantStatus {
+	got, _, _ := strings.Cut(strings.TrimPrefix(lines[len(lines)-1], "stopped: "), ":")
+	if got != verdict || status != wantStatus {
 		t.Errorf("trace to %s: %q with status %d, want %q with %d\n%s", to, got, status, verdict, wantStatus, out)
 	}
 }
