@@ -167,7 +167,11 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 		_, err := c.db.Update(ctx, buildLinks)
 		return idle, err
 	}
-	if u := findUnsettled(s, c.balancerServes); !u.empty() && c.inForce() {
+	u := findUnsettled(s, c.balancerServes)
+	if !c.applied(roleDNS) {
+		u.named = nil
+	}
+	if !u.empty() && c.inForce() {
 		if _, err := c.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, u) }); err != nil {
 			return 0, err
 		}
@@ -211,5 +215,5 @@ func (c *controller) applied(role feed.Role) bool {
 
 // inForce says whether the node has applied the tables of the newest snapshot.
 func (c *controller) inForce() bool {
-	return c.applied(roleNode)
+	return c.feed.Applied(roleNode) >= c.published[roleNode].revision
 }

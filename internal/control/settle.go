@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -8,19 +9,25 @@ import (
 )
 
 // unsettled names the rows of a snapshot whose state waits for the data plane.
+// named are endpoints that wait for the resolver too; nobody calls the others,
+// which are a VPC link's, by name.
 type unsettled struct {
-	endpoints, balancers, linksV1, linksV2 []string
+	endpoints, named, balancers, linksV1, linksV2 []string
 }
 
 func (u unsettled) empty() bool {
-	return len(u.endpoints)+len(u.balancers)+len(u.linksV1)+len(u.linksV2) == 0
+	return len(u.endpoints)+len(u.named)+len(u.balancers)+len(u.linksV1)+len(u.linksV2) == 0
 }
 
 // findUnsettled finds them, but for the load balancers that do not serve yet.
 func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool) (u unsettled) {
 	for e := range store.VPCEndpoints.Scan(r) {
-		if e.State == resource.EndpointPending {
+		switch {
+		case e.State != resource.EndpointPending:
+		case e.ManagedBy != "":
 			u.endpoints = append(u.endpoints, e.ID)
+		default:
+			u.named = append(u.named, e.ID)
 		}
 	}
 	for l := range store.LoadBalancers.Scan(r) {
@@ -44,7 +51,7 @@ func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool) (u 
 // settle moves on the states of rows that the data plane now serves: an answer
 // that says so must not come before a packet can flow.
 func settle(tx *store.Tx, u unsettled) error {
-	for _, id := range u.endpoints {
+	for _, id := range slices.Concat(u.endpoints, u.named) {
 		if e, ok := store.VPCEndpoints.Get(tx, id); ok && e.State == resource.EndpointPending {
 			e.State = resource.EndpointAvailable
 			store.VPCEndpoints.Put(tx, e)
