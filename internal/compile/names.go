@@ -80,6 +80,7 @@ func (n *names) endpointZones() []config.Zone {
 	endpoints := newZone(n.Region+".vpce.amazonaws.com", awsTTL)
 	apis := newZone(resource.AWSDomain("execute-api", n.Region), awsTTL)
 	endpoints.Outside, apis.Outside = true, true
+	apis.Hint = "no endpoint of the VPC takes " + apis.Name + " over by private DNS"
 	invoked := map[string][]netip.Addr{}
 	for _, e := range n.Endpoints {
 		if e.Region != n.Region || !resolves(e) {

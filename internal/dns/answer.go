@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -84,7 +85,7 @@ func (v view) answer(owner, name string, typ uint16) answer {
 		node, ok := z.find(name)
 		switch {
 		case !ok && z.outside:
-			a.outside, a.cause = name, off
+			a.outside, a.cause = name, cmp.Or(off, z.hint)
 			fallthrough
 		case !ok:
 			a.rcode, a.zone = dns.RcodeNameError, z

@@ -16,6 +16,7 @@ type zone struct {
 	negative uint32 // seconds
 	off      string
 	outside  bool
+	hint     string
 	// nodes are all names that exist. Those that exist only because there are
 	// names under them have no records.
 	nodes map[string]map[uint16]*rrset
@@ -29,7 +30,7 @@ type rrset struct {
 
 // newZone arranges a zone. What can't be sent in DNS is left out, and is told.
 func newZone(c config.Zone, skipped func(name string, err error)) *zone {
-	z := &zone{name: c.Name, negative: c.Negative, off: c.Off, outside: c.Outside, nodes: map[string]map[uint16]*rrset{c.Name: {}}}
+	z := &zone{name: c.Name, negative: c.Negative, off: c.Off, outside: c.Outside, hint: c.Hint, nodes: map[string]map[uint16]*rrset{c.Name: {}}}
 	for name, sets := range c.Names {
 		if _, ok := dns.IsDomainName(name); !ok || !dns.IsSubDomain(z.name, name) {
 			skipped(name, fmt.Errorf("it is no name in %s", z.name))

@@ -27,8 +27,10 @@ type Zone struct {
 	Negative uint32 `json:"negative"`
 	// Off is why nothing in the zone is answered; empty if it is.
 	Off string `json:"off,omitempty"`
-	// Outside: what is not here may exist on the internet.
-	Outside bool `json:"outside,omitempty"`
+	// Outside: what is not here may exist on the internet. Hint is why it may be
+	// missed here.
+	Outside bool   `json:"outside,omitempty"`
+	Hint    string `json:"hint,omitempty"`
 	// Names are by owner name. "*." before a name stands for all others under
 	// it, as in RFC 4592.
 	Names map[string][]RRSet `json:"names"`
