@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,11 @@ import (
 // inNamespace runs a program in a namespace made for it.
 func inNamespace(t *testing.T, user string, args ...string) (string, netns.ID, error) {
 	t.Helper()
+	return runInNamespace(t, program{args: args, user: user})
+}
+
+func runInNamespace(t *testing.T, p program) (string, netns.ID, error) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
@@ -28,7 +34,8 @@ func inNamespace(t *testing.T, user string, args ...string) (string, netns.ID, e
 	defer netns.Delete(path)
 	defer ns.Close()
 	var out bytes.Buffer
-	err = program{args: args, user: user, ns: ns}.run(&Env{
+	p.ns = ns
+	err = p.run(&Env{
 		Stdout: &out, Stderr: &out, Environ: func() []string { return []string{"GREETING=hello"} },
 	})
 	return strings.TrimSpace(out.String()), ns.ID(), err
@@ -66,6 +73,49 @@ func TestProgramUser(t *testing.T) {
 		if lines[2] != "hello" {
 			t.Errorf("as %q: the environment is lost", user)
 		}
+	}
+}
+
+// A program sees its resolver's resolv.conf, and nobody else does.
+func TestProgramResolver(t *testing.T) {
+	before, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		t.Skip(err)
+	}
+	mounts := func() string {
+		b, err := os.ReadFile("/proc/self/mounts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ours []string
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, "resolv") {
+				ours = append(ours, line)
+			}
+		}
+		return strings.Join(ours, "")
+	}
+	mounted := mounts()
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	for _, user := range []string{"nobody", ""} {
+		p := program{args: []string{"cat", "/etc/resolv.conf"}, user: user, resolver: netip.MustParseAddr("10.0.0.2")}
+		out, _, err := runInNamespace(t, p)
+		if err != nil || !strings.HasPrefix(out, "nameserver 10.0.0.2\n") {
+			t.Errorf("as %q: %q, %v", user, out, err)
+		}
+	}
+	if out, _, err := inNamespace(t, "", "cat", "/etc/resolv.conf"); err != nil || out != strings.TrimSpace(string(before)) {
+		t.Errorf("without a resolver: %q, %v", out, err)
+	}
+	if after, err := os.ReadFile("/etc/resolv.conf"); err != nil || string(after) != string(before) {
+		t.Errorf("the machine's is %q, %v", after, err)
+	}
+	if after := mounts(); after != mounted {
+		t.Errorf("mounts were\n%sand are\n%s", mounted, after)
+	}
+	if files, err := os.ReadDir(temporary); err != nil || len(files) > 0 {
+		t.Errorf("files are left: %v, %v", files, err)
 	}
 }
 

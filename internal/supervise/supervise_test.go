@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 		case "answer":
 			answer()
 			return
+		case "echo":
+			echo()
+			return
 		case "supervisor":
 			superviseUntilKilled(os.Args[2], os.Args[3:])
 			return
