@@ -170,6 +170,37 @@ func TestOwnAnswers(t *testing.T) {
 	}
 }
 
+// What is no request gets AWS's page, and a line in the log.
+func TestBadRequest(t *testing.T) {
+	n := startNode(t, configuration(nil))
+	for _, text := range []string{
+		"GET\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X-A: "+strings.Repeat("x", 1000)+"\r\n", 80) + "\r\n",
+	} {
+		c, err := net.Dial("tcp", n.address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		go io.WriteString(c, text)
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != 400 || response.Header.Get("Server") != "awselb/2.0" || !strings.Contains(string(body), "<title>400 Bad Request</title>") {
+			t.Errorf("%.30q: %d %q, %v", text, response.StatusCode, body, err)
+		}
+	}
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	if lines := strings.Count(n.log.b.String(), `"elb_status_code":400`); lines != 3 {
+		t.Errorf("%d lines in the log: %s", lines, n.log.b.String())
+	}
+}
+
 // raw answers each connection with a text and closes it.
 func raw(t *testing.T, text string) netip.AddrPort {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // Options are what a node is made with. Zero values mean the defaults.
@@ -79,12 +81,24 @@ func (b *Balancer) Handler(port uint16) message.Handler {
 	}
 }
 
+// Refuse answers what is no request that can be served.
+func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
+	status := refusal.Status
+	if status == http.StatusRequestHeaderFieldsTooLarge {
+		status = http.StatusBadRequest
+	}
+	b.options.Access.LogAttrs(context.Background(), slog.LevelInfo, "request",
+		slog.Int("elb_status_code", status), slog.String("error", "request: "+refusal.Reason))
+	r := page(status)
+	return &http1.Response{Status: r.Status, Header: r.Header, Body: r.Body, Length: r.Length}
+}
+
 // Limits of a request, "HTTP header limits" in the quotas of Application Load
-// Balancers. MaxHeader is that of the whole header.
+// Balancers.
 const (
 	maxLine       = 16 << 10
 	maxField      = 16 << 10
-	MaxHeader     = 64 << 10
+	maxHeader     = 64 << 10
 	maxForwarders = 30 // addresses in X-Forwarded-For
 )
 
@@ -130,7 +144,7 @@ func check(r *message.Request) (status int, cause string) {
 			return 400, "request: a header field is too long"
 		}
 	}
-	if r.Header.Size() > MaxHeader {
+	if r.Header.Size() > maxHeader {
 		return 400, "request: the header is too large"
 	}
 	if forwarders(r.Header) > maxForwarders {

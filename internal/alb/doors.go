@@ -12,12 +12,14 @@ import (
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/gateway/server"
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // doors are the ports at which a node listens, which come and go with the
 // configuration.
 type doors struct {
 	handler func(port uint16) message.Handler
+	refuse  func(*http1.Refusal) *http1.Response
 	drain   time.Duration // how long requests under way may take at an end
 	log     *slog.Logger
 
@@ -91,8 +93,9 @@ func (d *doors) set(c *config.Config) error {
 func (d *doors) serve(s *socket, port uint16) *server.Server {
 	o := server.Options{
 		HeaderTimeout: min(headerTimeout, d.idle), IdleTimeout: d.idle, StallTimeout: d.idle,
-		// The library allows for some more.
-		MaxHeader: MaxHeader + 8<<10,
+		// The chain answers above its own limit, which is lower.
+		MaxHeader: maxHeader + 8<<10,
+		Refuse:    d.refuse,
 		Connect:   func(_, _ netip.AddrPort) any { return time.Now() },
 		Log:       d.log,
 	}

@@ -103,7 +103,7 @@ func startNode(t *testing.T, c *config.Config, change ...func(*upstream.Options)
 		f(&o.Upstream)
 	}
 	n.b = New(o)
-	n.d = &doors{handler: n.b.Handler, drain: 5 * time.Second, log: slog.New(slog.DiscardHandler), open: map[uint16]*door{}}
+	n.d = &doors{handler: n.b.Handler, refuse: n.b.Refuse, drain: 5 * time.Second, log: slog.New(slog.DiscardHandler), open: map[uint16]*door{}}
 	t.Cleanup(n.d.close)
 	n.client = &http.Client{
 		Transport:     &http.Transport{DisableCompression: true},

@@ -45,7 +45,7 @@ func Main(ctx context.Context, p Process) error {
 			return explain(ctx, client, dst)
 		},
 	}}})
-	d := &doors{handler: b.Handler, drain: p.Drain, log: p.Log, open: map[uint16]*door{}}
+	d := &doors{handler: b.Handler, refuse: b.Refuse, drain: p.Drain, log: p.Log, open: map[uint16]*door{}}
 	defer d.close()
 	client = feed.Dial(feed.ClientOptions{
 		Path: p.Feed, Role: feed.Role(config.Role(p.ENI)), Log: p.Log,
