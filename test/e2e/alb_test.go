@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,7 +73,6 @@ func TestALB(t *testing.T) {
 		}
 		b.modify(t, forwardTo(groups["red"]))
 		for i, r := range rules {
-			name := *r.condition.Field
 			remove := b.rule(t, 10+i, r.condition, forwardTo(groups["green"]))
 			b.answers(t, client, "green ", r.yes)
 			if r.no != nil {
@@ -80,7 +80,6 @@ func TestALB(t *testing.T) {
 			}
 			remove()
 			b.answers(t, client, "red ", r.yes)
-			t.Log(name, "holds")
 		}
 	})
 	t.Run("weights", func(t *testing.T) {
@@ -105,13 +104,14 @@ func TestALB(t *testing.T) {
 	t.Run("a cookie keeps a client with its target", func(t *testing.T) {
 		attributes(t, a, both, "stickiness.enabled", "true", "stickiness.type", "lb_cookie", "stickiness.lb_cookie.duration_seconds", "60")
 		b.modify(t, forwardTo(both))
-		jar := filepath.Join(m.Dir, "jar")
-		if err := os.WriteFile(jar, nil, 0o666); err != nil {
+		dir, err := os.MkdirTemp(m.Dir, "jar")
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(jar, 0o666); err != nil {
+		if err := os.Chmod(dir, 0o777); err != nil { // curl is nobody
 			t.Fatal(err)
 		}
+		jar := filepath.Join(dir, "jar")
 		becomes(t, true, client.curlTo(t, b.nodes[0].address))
 		b.answers(t, client, "AWSALB=", []string{at + "/", "-D", "-", "-o", "/dev/null"})
 		first, _, _ := strings.Cut(output(t, client.curl(t.Context(), at+"/", "-c", jar)), " ")
@@ -189,6 +189,20 @@ func TestALB(t *testing.T) {
 				t.Errorf("the node %s was not killed", n.eni)
 			}
 		}
+	})
+	t.Run("they serve on while isthmus serve is away, and are adopted", func(t *testing.T) {
+		before, inside := nodeProcess(t, m, b.nodes[0].eni), namespaceOf(t, m, client)
+		killServe(t, m)
+		if out, err := machine.Output(m.Command(t.Context(), "nsenter", "--net="+inside, "curl", "-sSf", at+"/")); err != nil || !strings.HasPrefix(out, "red ") {
+			t.Errorf("%q, %v", out, err)
+		}
+		if err := m.Serve(context.WithoutCancel(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if after := nodeProcess(t, m, b.nodes[0].eni); after != before {
+			t.Errorf("process %d was replaced by %d", before, after)
+		}
+		b.answers(t, client, "red ", []string{at + "/"})
 	})
 	t.Run("they go with the balancer", func(t *testing.T) {
 		if _, err := a.AWS.ELB.DeleteLoadBalancer(t.Context(), &elbv2.DeleteLoadBalancerInput{LoadBalancerArn: &b.arn}); err != nil {
