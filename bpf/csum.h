@@ -102,4 +102,21 @@ static __always_inline void csum_rewrite(struct __sk_buff *skb, __u32 offset, __
 		*check = udp ? csum_apply_udp(complete, port_delta) : csum_apply(complete, port_delta);
 }
 
+/*
+ * Writes the checksum, at an offset in the packet, of a TCP segment that was
+ * made anew. sum is that of its header, with no checksum in it, and of its
+ * payload; pseudo that of the pseudo header, in 16 bits.
+ *
+ * If the checksum was left to be completed (as between namespaces it is), the
+ * field must hold pseudo and stay; if not, the complement of pseudo + sum.
+ * There is no way to ask which, but bpf_l4_csum_replace() knows: from pseudo,
+ * it comes to the complement of pseudo + sum by a difference of
+ * sum + 2 * pseudo, and in the other case it ignores the difference.
+ */
+static __always_inline void csum_write(struct __sk_buff *skb, __u32 offset, __u16 pseudo, __u64 sum)
+{
+	bpf_skb_store_bytes(skb, offset, &pseudo, sizeof(pseudo), 0);
+	bpf_l4_csum_replace(skb, offset, 0, csum_word(sum + 2 * (__u64)pseudo), 0);
+}
+
 #endif

@@ -22,7 +22,12 @@ type dpDetail struct {
 	_         structs.HostLayout
 	Chosen    [4]dpTarget
 	Crossings uint32
-	Pad       uint32
+	Length    uint32
+	Preamble  [400]uint8
+	Sent      uint8
+	Missing   uint8
+	Acked     uint8
+	Pad       uint8
 }
 
 type dpDropKey struct {
@@ -58,6 +63,12 @@ const (
 	dpDropReasonDROP_TOO_MANY_HOPS        dpDropReason = 21
 	dpDropReasonDROP_REASONS              dpDropReason = 22
 )
+
+type dpEndpoint struct {
+	_   structs.HostLayout
+	Id  [22]uint8
+	Pad [2]uint8
+}
 
 type dpEni struct {
 	_          structs.HostLayout
@@ -120,6 +131,8 @@ type dpFlow struct {
 	LastSeen  uint64
 	Packets   uint64
 	Bytes     uint64
+	Shift     uint32
+	Iss       uint32
 }
 
 type dpFlowFlags uint32
@@ -133,6 +146,8 @@ const (
 	dpFlowFlagsFLOW_RST         dpFlowFlags = 32
 	dpFlowFlagsFLOW_REPLIED     dpFlowFlags = 64
 	dpFlowFlagsFLOW_DETAILED    dpFlowFlags = 128
+	dpFlowFlagsFLOW_PROXIED     dpFlowFlags = 256
+	dpFlowFlagsFLOW_PREAMBLE    dpFlowFlags = 512
 )
 
 type dpFlowKey struct {
@@ -160,6 +175,7 @@ type dpListenerFlags uint32
 
 const (
 	dpListenerFlagsLISTENER_PRESERVE_CLIENT dpListenerFlags = 1
+	dpListenerFlagsLISTENER_PROXY           dpListenerFlags = 2
 )
 
 type dpListenerKey struct {
@@ -250,37 +266,46 @@ type dpTarget struct {
 type dpWork struct {
 	_    structs.HostLayout
 	Path struct {
-		_         structs.HostLayout
-		Origin    uint32
-		Seq       uint32
-		Port      uint16
-		TcpFlags  uint8
-		Known     bool
-		Src       dpAddr
-		Flags     uint8
-		Choices   uint8
-		_         [2]byte
-		Chosen    [4]dpTarget
-		Rewritten bool
-		_         [1]byte
-		Dport     uint16
-		Dst       dpAddr
-		Crossings uint32
-		Network   uint32
-		Sender    uint32
-		Receiver  uint32
-		Ifindex   uint32
-		Idle      uint32
-		_         [4]byte
-		Hash      uint64
-		Smac      [6]uint8
-		_         [2]byte
-		Dmac      [6]uint8
-		_         [2]byte
+		_             structs.HostLayout
+		Origin        uint32
+		Seq           uint32
+		Port          uint16
+		TcpFlags      uint8
+		Known         bool
+		Src           dpAddr
+		Flags         uint8
+		Choices       uint8
+		_             [2]byte
+		Chosen        [4]dpTarget
+		Rewritten     bool
+		_             [1]byte
+		Dport         uint16
+		Dst           dpAddr
+		Crossings     uint32
+		Network       uint32
+		Announcements uint32
+		Announced     [4]struct {
+			_        structs.HostLayout
+			Src      uint32
+			Dst      uint32
+			Sport    uint16
+			Dport    uint16
+			Endpoint uint32
+		}
+		Sender   uint32
+		Receiver uint32
+		Ifindex  uint32
+		Idle     uint32
+		Hash     uint64
+		Smac     [6]uint8
+		_        [2]byte
+		Dmac     [6]uint8
+		_        [2]byte
 	}
 	Detail     dpDetail
 	ForwardKey dpFlowKey
 	ReverseKey dpFlowKey
+	_          [4]byte
 	Forward    dpFlow
 	Reverse    dpFlow
 }
@@ -291,6 +316,7 @@ type dpWork struct {
 const (
 	dpMapDetails    = "details"
 	dpMapDrops      = "drops"
+	dpMapEndpoints  = "endpoints"
 	dpMapEnis       = "enis"
 	dpMapEpoch      = "epoch"
 	dpMapFlows      = "flows"
@@ -357,6 +383,7 @@ type dpProgramSpecs struct {
 type dpMapSpecs struct {
 	Details    *ebpf.MapSpec `ebpf:"details"`
 	Drops      *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
 	Enis       *ebpf.MapSpec `ebpf:"enis"`
 	Epoch      *ebpf.MapSpec `ebpf:"epoch"`
 	Flows      *ebpf.MapSpec `ebpf:"flows"`
@@ -399,6 +426,7 @@ func (o *dpObjects) Close() error {
 type dpMaps struct {
 	Details    *ebpf.Map `ebpf:"details"`
 	Drops      *ebpf.Map `ebpf:"drops"`
+	Endpoints  *ebpf.Map `ebpf:"endpoints"`
 	Enis       *ebpf.Map `ebpf:"enis"`
 	Epoch      *ebpf.Map `ebpf:"epoch"`
 	Flows      *ebpf.Map `ebpf:"flows"`
@@ -417,6 +445,7 @@ func (m *dpMaps) Close() error {
 	return _DpClose(
 		m.Details,
 		m.Drops,
+		m.Endpoints,
 		m.Enis,
 		m.Epoch,
 		m.Flows,

@@ -2,6 +2,7 @@
 #ifndef ISTHMUS_FLOW_H
 #define ISTHMUS_FLOW_H
 
+#include "announce.h"
 #include "csum.h"
 #include "path.h"
 
@@ -92,6 +93,14 @@ static __always_inline void remove_flow(const struct flow_key *forward, const st
 /* Keeps of a flow's way what its entries have no room for. */
 static __always_inline bool write_detail(struct work *w)
 {
+	__u32 i, n = w->path.announcements;
+
+	w->detail.sent = w->detail.acked = 0;
+	w->detail.missing = 1;
+	w->detail.length = n * PROXY_HEADER;
+	for (i = 0; i < MAX_CROSSINGS; i++) /* the last balancer's header is the first of the stream */
+		if (i < n)
+			announce(&w->detail, &w->path.announced[i], n - 1 - i);
 	__builtin_memcpy(w->detail.chosen, w->path.chosen, sizeof(w->detail.chosen));
 	w->detail.crossings = w->path.crossings;
 	return !bpf_map_update_elem(&details, &w->forward_key, &w->detail, BPF_ANY);
@@ -152,8 +161,13 @@ __noinline int write_flow(struct work *w, __u32 now_epoch)
 	if (!same_addr(&path->src, &key->src) || !same_addr(&path->dst, &key->dst) ||
 	    path->dport != key->dport)
 		flags |= FLOW_TRANSLATED;
-	if (path->crossings > 1) {
+	if (path->crossings > 1 || path->announcements) {
 		flags |= FLOW_DETAILED;
+		if (path->announcements) {
+			flags |= FLOW_PROXIED | FLOW_PREAMBLE;
+			w->forward.shift = w->reverse.shift = path->announcements * PROXY_HEADER;
+			w->forward.iss = w->reverse.iss = path->seq;
+		}
 		if (!write_detail(w))
 			return DROP_TABLE_FULL;
 	}
@@ -300,10 +314,12 @@ remove:
 
 /*
  * Ends a flow of which either direction has seen its end, because a new
- * connection begins in its place. Returns whether it did.
+ * connection begins in its place. Returns whether it did. A proxied flow
+ * belongs to one connection alone.
  */
-static __always_inline bool replace_flow(struct work *w, struct flow *flow, const struct flow_key *key)
+static __always_inline bool replace_flow(struct work *w, struct flow *flow, const struct packet *p)
 {
+	const struct flow_key *key = &p->key;
 	struct flow *other;
 	__u32 flags = flow->flags;
 	bool reverse = flags & FLOW_REVERSE;
@@ -312,7 +328,7 @@ static __always_inline bool replace_flow(struct work *w, struct flow *flow, cons
 	other = bpf_map_lookup_elem(&flows, &w->reverse_key);
 	if (other)
 		flags |= other->flags;
-	if (!(flags & (FLOW_FIN | FLOW_RST)))
+	if (!(flags & (FLOW_FIN | FLOW_RST)) && !(flags & FLOW_PROXIED && !reverse && p->seq != flow->iss))
 		return false;
 	if (reverse)
 		remove_flow(&w->reverse_key, key);
@@ -364,7 +380,7 @@ __noinline int admit(struct packet *p)
 	if (!w || !p)
 		return DROP_MALFORMED;
 	flow = bpf_map_lookup_elem(&flows, &p->key);
-	if (flow && !(begins_connection(p->tcp_flags) && replace_flow(w, flow, &p->key))) {
+	if (flow && !(begins_connection(p->tcp_flags) && replace_flow(w, flow, p))) {
 		p->eni = flow->eni;
 		if (flow->epoch == now_epoch)
 			return DROP_NONE;

@@ -15,6 +15,7 @@ const (
 	MapDetails    = dpMapDetails
 	MapDrops      = dpMapDrops
 	MapENIs       = dpMapEnis
+	MapEndpoints  = dpMapEndpoints
 	MapEpoch      = dpMapEpoch
 	MapFlows      = dpMapFlows
 	MapListeners  = dpMapListeners
@@ -37,6 +38,7 @@ type (
 	ENI           = dpEni
 	ENIFlags      = dpEniFlags
 	ENIKind       = dpEniKind
+	Endpoint      = dpEndpoint
 	EpochSlot     = dpEpochSlot
 	Flow          = dpFlow
 	FlowFlags     = dpFlowFlags
@@ -84,6 +86,7 @@ const (
 // Flags of a listener.
 const (
 	ListenerPreserveClient = dpListenerFlagsLISTENER_PRESERVE_CLIENT
+	ListenerProxy          = dpListenerFlagsLISTENER_PROXY
 )
 
 // Flags of a flow.
@@ -96,6 +99,8 @@ const (
 	FlowRST        = dpFlowFlagsFLOW_RST
 	FlowReplied    = dpFlowFlagsFLOW_REPLIED
 	FlowDetailed   = dpFlowFlagsFLOW_DETAILED
+	FlowProxied    = dpFlowFlagsFLOW_PROXIED
+	FlowPreamble   = dpFlowFlagsFLOW_PREAMBLE
 )
 
 // Indices of the table epoch.

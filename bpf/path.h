@@ -12,6 +12,15 @@
 #define IDLE_ICMP 30
 #define IDLE_NAT_TCP 350 /* Hyperplane's */
 
+/* What a PROXY header tells of the connection that a balancer's node got. */
+struct announcement {
+	__be32 src;
+	__be32 dst;
+	__be16 sport;
+	__be16 dport;
+	__u32 endpoint; /* ENI through which it came; 0: none */
+};
+
 /*
  * The way of a flow from the ENI that sends to the ENI that receives.
  *
@@ -38,6 +47,8 @@ struct path {
 	struct addr dst; /* where the flow goes as far as the way is known */
 	__u32 crossings; /* load balancers' nodes behind it */
 	__u32 network;   /* in which it is */
+	__u32 announcements;
+	struct announcement announced[MAX_CROSSINGS]; /* by the nodes on the way */
 	__u32 sender;    /* an ENI: the origin, or that as which a NAT sends */
 	__u32 receiver;  /* an ENI: that which has dst */
 	__u32 ifindex;   /* of the receiver's device */
@@ -68,8 +79,10 @@ static __always_inline bool untracked(int allowed, __u64 other_rules, bool other
  * known one may stay. The source is the client as the node sees it, which is
  * the client as the target sees it only if the listener preserves it.
  */
-__noinline int balance(struct flow_key *key, struct path *path, __u32 number, bool through_endpoint)
+__noinline int balance(struct flow_key *key, struct path *path, __u32 number, __u32 endpoint)
 {
+	bool through_endpoint = endpoint;
+	struct announcement *announced;
 	struct listener *listener;
 	struct target target;
 	struct eni *node, *receiver;
@@ -107,6 +120,15 @@ __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bo
 		if (!choose_target(listener->targets, listener->size, hash, &target))
 			return DROP_NO_HEALTHY_TARGET;
 		path->chosen[at] = target;
+		if (listener->flags & LISTENER_PROXY && key->proto == IPPROTO_TCP &&
+		    path->announcements < MAX_CROSSINGS) {
+			announced = &path->announced[path->announcements++];
+			announced->src = path->src.w[3];
+			announced->dst = path->dst.w[3];
+			announced->sport = key->sport;
+			announced->dport = path->dport;
+			announced->endpoint = endpoint;
+		}
 	}
 	path->crossings = at + 1;
 	path->network = node->network;
@@ -136,8 +158,7 @@ __noinline int balance(struct flow_key *key, struct path *path, __u32 number, bo
 __noinline int cross(struct flow_key *key, struct path *path)
 {
 	struct eni *eni;
-	__u32 number;
-	bool through_endpoint;
+	__u32 number, endpoint = 0;
 
 	if (!key || !path)
 		return DROP_MALFORMED;
@@ -145,8 +166,8 @@ __noinline int cross(struct flow_key *key, struct path *path)
 	eni = find_eni(number);
 	if (!eni)
 		return DROP_NO_ADDRESS;
-	through_endpoint = eni->kind == ENI_ENDPOINT;
-	if (through_endpoint) {
+	if (eni->kind == ENI_ENDPOINT) {
+		endpoint = number;
 		if (!path->known && !allowance(eni->ingress, &path->src, key->proto, path->port))
 			return DROP_SG_INGRESS;
 		if (!(eni->flags & ENI_AVAILABLE))
@@ -156,7 +177,7 @@ __noinline int cross(struct flow_key *key, struct path *path)
 		if (!eni || eni->kind != ENI_LOAD_BALANCER)
 			return DROP_NO_HEALTHY_TARGET;
 	}
-	return balance(key, path, number, through_endpoint);
+	return balance(key, path, number, endpoint);
 }
 
 /* Finds the way of a flow, or why it has none. Returns enum drop_reason. */
@@ -193,6 +214,7 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 	path->dst = key->dst;
 	path->dport = key->dport;
 	path->crossings = 0;
+	path->announcements = 0;
 
 	/* Out of the sender. */
 	if (!path->known || !(path->flags & FLOW_TRACKED_SRC)) {

@@ -107,20 +107,11 @@ static __always_inline int answer_reset(struct __sk_buff *skb)
 					    tcp->doff * 4 + tcp->syn + tcp->fin);
 	}
 
-	/*
-	 * If the segment's checksum was left to be completed (as between
-	 * namespaces it is), the field must hold the pseudo header's sum p and
-	 * stay; if not, the complement of p + h, with h the header's sum. There
-	 * is no way to ask which, but bpf_l4_csum_replace() knows: from p, it
-	 * comes to the complement of p + h by a difference of h + 2p, and in the
-	 * other case it ignores the difference.
-	 */
 	pseudo = (__u64)ip->saddr + ip->daddr + bpf_htons(IPPROTO_TCP) + bpf_htons(sizeof(new_tcp));
 	pseudo = csum_half(pseudo);
 	words = (void *)&new_tcp;
 	for (sum = 0, i = 0; i < 5; i++)
 		sum += words[i];
-	new_tcp.check = pseudo;
 
 	if (bpf_skb_change_tail(skb, length, 0))
 		return TC_ACT_SHOT;
@@ -133,7 +124,7 @@ static __always_inline int answer_reset(struct __sk_buff *skb)
 	copy_mac(eth->h_source, router_mac);
 	*ip = new_ip;
 	*tcp = new_tcp;
-	bpf_l4_csum_replace(skb, (void *)&tcp->check - (void *)eth, 0, csum_word(sum + 2 * pseudo), 0);
+	csum_write(skb, (void *)&tcp->check - (void *)eth, pseudo, sum);
 	return deliver(skb, skb->ifindex);
 }
 

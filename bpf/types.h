@@ -169,6 +169,7 @@ struct listener_key {
 
 enum listener_flags {
 	LISTENER_PRESERVE_CLIENT = 1, /* the target sees the client's address */
+	LISTENER_PROXY = 2,           /* the target gets a PROXY header (version 2) */
 };
 
 struct listener {
@@ -218,6 +219,9 @@ enum flow_flags {
 	FLOW_RST = 32,          /* this direction has sent RST */
 	FLOW_REPLIED = 64,      /* reverse entry: a packet was seen */
 	FLOW_DETAILED = 128,    /* details has more of it */
+	FLOW_PROXIED = 256,     /* the receiver gets shift bytes that nobody sent */
+	FLOW_PREAMBLE = 512,    /* it has not acknowledged them yet, for all this
+				 * direction knows */
 };
 
 /* The final answer for one direction of a flow. */
@@ -239,10 +243,20 @@ struct flow {
 	__u64 last_seen;   /* CLOCK_MONOTONIC, ns, coarse; at first the flow's start */
 	__u64 packets;     /* as the machine moves them: a GSO packet is one */
 	__u64 bytes;       /* of frames */
+	__u32 shift;       /* PROXIED: how many bytes come before the client's */
+	__u32 iss;         /* and the client's initial sequence number */
 };
 
 /* How many load balancers' nodes a flow may cross on its way. */
 #define MAX_CROSSINGS 4
+
+/* endpoints: number of an endpoint's ENI -> the endpoint */
+struct endpoint {
+	__u8 id[22]; /* vpce-…, without an end */
+	__u8 pad[2];
+};
+
+#define PROXY_HEADER 100 /* bytes of one, always */
 
 /*
  * details: what few flows need, by the key of the forward direction. An entry
@@ -253,7 +267,15 @@ struct detail {
 	 * endpoint, and the flow's destination as the last. */
 	struct target chosen[MAX_CROSSINGS];
 	__u32 crossings;
-	__u32 pad;
+
+	/* PROXIED: what comes before the client's bytes, and what is known of
+	 * it: sent at least once; to be sent (again); acknowledged. */
+	__u32 length;
+	__u8 preamble[MAX_CROSSINGS * PROXY_HEADER];
+	__u8 sent;
+	__u8 missing;
+	__u8 acked;
+	__u8 pad;
 };
 
 /* drops: (eni or 0, reason) -> packets, per CPU */

@@ -50,6 +50,7 @@ func (c *compiler) balance(t *tables.Tables) {
 					Group:          member,
 					Idle:           idleTimeout(l, protocol),
 					PreserveClient: preservesClient(group),
+					Proxy:          protocol == tables.TCP && announcesClient(group),
 					ID:             l.ARN,
 				})
 			}
@@ -104,6 +105,12 @@ func preservesClient(g *resource.TargetGroup) bool {
 		return v == "true"
 	}
 	return g.TargetType == "instance" || g.Protocol != "TCP"
+}
+
+// announcesClient says whether targets are told of their clients by PROXY
+// headers.
+func announcesClient(g *resource.TargetGroup) bool {
+	return g.Attributes["proxy_protocol_v2.enabled"] == "true"
 }
 
 func idleTimeout(l *resource.Listener, protocol uint8) uint16 {

@@ -58,6 +58,7 @@ func check(listener int, g *resource.TargetGroup, z resource.LoadBalancerZone, s
 		Source:             source,
 		Destination:        netip.AddrPortFrom(t.Address, uint16(port)),
 		Protocol:           h.Protocol,
+		Proxy:              announcesClient(g),
 		Path:               h.Path,
 		Matcher:            h.Matcher,
 		HostHeader:         fmt.Sprintf("%s:%d", z.Address, listener),

@@ -12,6 +12,7 @@ import (
 // rowTables are the tables that are written here, with their shadows.
 type rowTables struct {
 	enis      *table[uint32, bpf.ENI]
+	endpoints *table[uint32, bpf.Endpoint]
 	sources   *table[bpf.SourceKey, uint32]
 	mappings  *table[bpf.MappingKey, uint32]
 	routes    *table[bpf.RouteKey, bpf.Route]
@@ -25,6 +26,7 @@ type rowTables struct {
 func newRowTables(maps map[string]*ebpf.Map) rowTables {
 	return rowTables{
 		enis:      newTable[uint32, bpf.ENI](maps, bpf.MapENIs),
+		endpoints: newTable[uint32, bpf.Endpoint](maps, bpf.MapEndpoints),
 		sources:   newTable[bpf.SourceKey, uint32](maps, bpf.MapSources),
 		mappings:  newTable[bpf.MappingKey, uint32](maps, bpf.MapMappings),
 		routes:    newTable[bpf.RouteKey, bpf.Route](maps, bpf.MapRoutes),
@@ -39,7 +41,7 @@ func newRowTables(maps map[string]*ebpf.Map) rowTables {
 // read fills the shadows from what is in the kernel.
 func (t *rowTables) read() error {
 	for _, r := range []interface{ read() error }{
-		t.enis, t.sources, t.mappings, t.routes, t.rules, t.ranges, t.listeners, t.members, t.sets,
+		t.enis, t.endpoints, t.sources, t.mappings, t.routes, t.rules, t.ranges, t.listeners, t.members, t.sets,
 	} {
 		if err := r.read(); err != nil {
 			return err
@@ -57,6 +59,7 @@ func (t *rowTables) changes(r *rows) []change {
 		t.sets.to(r.sets),
 		t.members.to(r.members),
 		t.listeners.to(r.listeners),
+		t.endpoints.to(r.endpoints),
 		t.enis.to(r.enis),
 		t.mappings.to(r.mappings),
 		t.sources.to(r.sources),

@@ -13,6 +13,7 @@ import (
 // rows is what the tables of the program are to hold.
 type rows struct {
 	enis      map[uint32]bpf.ENI
+	endpoints map[uint32]bpf.Endpoint
 	sources   map[bpf.SourceKey]uint32
 	mappings  map[bpf.MappingKey]uint32
 	routes    map[bpf.RouteKey]bpf.Route
@@ -36,6 +37,7 @@ const (
 func makeRows(t *tables.Tables, devices map[uint32]int) (*rows, error) {
 	r := &rows{
 		enis:      make(map[uint32]bpf.ENI, len(t.ENIs)),
+		endpoints: map[uint32]bpf.Endpoint{},
 		sources:   map[bpf.SourceKey]uint32{},
 		mappings:  make(map[bpf.MappingKey]uint32, len(t.ENIs)),
 		routes:    map[bpf.RouteKey]bpf.Route{},
@@ -114,6 +116,10 @@ func (r *rows) addENI(e *tables.ENI, macs map[uint32][6]byte, devices map[uint32
 		row.Mac = macs[e.Carrier] // its packets leave by the carrier's device
 	}
 	r.enis[e.Number] = row
+	if id := (bpf.Endpoint{}); e.Kind == tables.Endpoint && len(e.Owner) == len(id.Id) {
+		copy(id.Id[:], e.Owner)
+		r.endpoints[e.Number] = id
+	}
 
 	for _, a := range e.Addresses {
 		key := bpf.MappingKey{Network: e.Network, Addr: bpf.AddrFrom(a)}
@@ -161,6 +167,9 @@ func (r *rows) addListener(l tables.Listener) {
 	}
 	if l.PreserveClient {
 		row.Flags |= bpf.ListenerPreserveClient
+	}
+	if l.Proxy {
+		row.Flags |= bpf.ListenerProxy
 	}
 	r.listeners[bpf.ListenerKey{Eni: l.ENI, Port: bpf.Port(l.Port), Proto: l.Protocol}] = row
 }

@@ -45,8 +45,9 @@ type Check struct {
 
 	Source      netip.Addr     `json:"source"` // local address that probes are sent from
 	Destination netip.AddrPort `json:"destination"`
-	Protocol    string         `json:"protocol"`       // "TCP", "HTTP" or "HTTPS"
-	Path        string         `json:"path,omitempty"` // of HTTP and HTTPS, with its query
+	Protocol    string         `json:"protocol"`        // "TCP", "HTTP" or "HTTPS"
+	Proxy       bool           `json:"proxy,omitempty"` // begins with a PROXY header
+	Path        string         `json:"path,omitempty"`  // of HTTP and HTTPS, with its query
 	Matcher     string         `json:"matcher,omitempty"`
 	HostHeader  string         `json:"hostHeader,omitempty"` // address of the node and port of the listener, as of NLB
 

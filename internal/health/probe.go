@@ -13,6 +13,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/proxyheader"
 )
 
 const (
@@ -36,6 +38,12 @@ func Probe(ctx context.Context, c Check) Outcome {
 		return failure(err)
 	}
 	defer conn.Close()
+	if c.Proxy {
+		// It goes out at once, into an empty buffer.
+		if _, err := conn.Write(proxyheader.Local()); err != nil {
+			return failure(err)
+		}
+	}
 	if c.Protocol == "TCP" {
 		return Outcome{}
 	}

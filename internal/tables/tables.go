@@ -153,7 +153,9 @@ type Listener struct {
 	Group          uint64 `json:"group"`
 	Idle           uint16 `json:"idle"` // seconds
 	PreserveClient bool   `json:"preserveClient,omitempty"`
-	ID             string `json:"id"` // ARN
+	// Proxy: the target gets a PROXY header of version 2 (TCP).
+	Proxy bool   `json:"proxy,omitempty"`
+	ID    string `json:"id"` // ARN
 }
 
 // TargetSet is what a listener's node chooses from. ID is a hash of Slots.

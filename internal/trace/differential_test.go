@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -39,10 +40,13 @@ func TestProgramAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	rapid.Check(t, k.check)
+	if k.proxied == 0 {
+		t.Error("no flow had a PROXY header")
+	}
 	if k.chained == 0 {
 		t.Error("no flow went through a chain of load balancers")
 	}
-	t.Logf("through chains       %d", k.chained)
+	t.Logf("through chains       %d, proxied %d, with their header acknowledged %d", k.chained, k.proxied, k.acked)
 	for reason, seen := range k.seen {
 		t.Logf("%-20s %d", reason, seen)
 	}
@@ -67,6 +71,8 @@ type kernel struct {
 	numbers map[uint32]uint32 // ENI by device
 	seen    map[bpf.DropReason]int
 	chained int // flows seen to cross several balancers
+	proxied int // … to have PROXY headers
+	acked   int // … that their receivers have
 }
 
 func newKernel(t *testing.T) *kernel {
@@ -223,7 +229,7 @@ func (k *kernel) flows(t *rapid.T, x *Index) *Flows {
 			Reverse: has(bpf.FlowReverse), Translated: has(bpf.FlowTranslated),
 			TrackedSrc: has(bpf.FlowTrackedSrc), TrackedDst: has(bpf.FlowTrackedDst),
 			Fin: has(bpf.FlowFIN), Rst: has(bpf.FlowRST), Replied: has(bpf.FlowReplied),
-			Packets: f.Packets, Bytes: f.Bytes,
+			Packets: f.Packets, Bytes: f.Bytes, Shift: f.Shift, ISS: f.Iss, Preamble: has(bpf.FlowPreamble),
 		}
 	}
 	if err := entries.Err(); err != nil {
@@ -239,7 +245,17 @@ func (k *kernel) flows(t *rapid.T, x *Index) *Flows {
 		for _, c := range detail.Chosen[:detail.Crossings] {
 			f.Chosen = append(f.Chosen, addr(c.Addr, c.Port))
 		}
-		k.chained++
+		if detail.Length > 0 {
+			f.preamble = preamble{
+				Header: slices.Clone(detail.Preamble[:detail.Length]), Sent: detail.Sent != 0, Missing: detail.Missing != 0, Acked: detail.Acked != 0,
+			}
+			if k.proxied++; f.preamble.Acked {
+				k.acked++
+			}
+		}
+		if detail.Crossings > 1 {
+			k.chained++
+		}
 	}
 	if err := entries.Err(); err != nil {
 		t.Fatal(err)

@@ -30,6 +30,14 @@ type Flow struct {
 	// Chosen are the targets that the balancers on the way chose, kept with
 	// the forward direction if there are more than one.
 	Chosen []netip.AddrPort
+
+	// Of a proxied flow: how many bytes come before the client's, the client's
+	// initial sequence number, and whether they are not known to be
+	// acknowledged in this direction. What they are is kept with the forward
+	// one.
+	Shift, ISS uint32
+	Preamble   bool
+	preamble   preamble
 }
 
 // Flows is the flow table: bounded, refusing what does not fit.

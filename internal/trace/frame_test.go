@@ -16,17 +16,46 @@ var routerMAC = net.HardwareAddr{0x0a, 0x69, 0x73, 0x74, 0x68, 0x00}
 
 // frame builds the frame that the packet program reads as p; Length is set.
 func frame(t testing.TB, p *Packet) []byte {
-	b := build(t, net.HardwareAddr(p.MAC[:]), routerMAC, p.Src, p.Dst, *p)
+	if p.Protocol == tables.TCP {
+		p.Payload = len(payloadText)
+	}
+	b := build(t, net.HardwareAddr(p.MAC[:]), routerMAC, p.Src, p.Dst, *p, nil, false)
 	p.Length = len(b)
 	return b
 }
 
 // forwarded builds what p must have become.
 func forwarded(t testing.TB, p Packet, v Verdict) []byte {
-	return build(t, routerMAC, net.HardwareAddr(v.DMAC[:]), v.Src, v.Dst, p)
+	if p.Protocol == tables.TCP {
+		p.Seq, p.Ack, p.Flags = v.Seq, v.Ack, v.Flags
+	}
+	return build(t, routerMAC, net.HardwareAddr(v.DMAC[:]), v.Src, v.Dst, p, v.Payload, v.Plain)
 }
 
-func build(t testing.TB, smac, dmac net.HardwareAddr, src, dst netip.AddrPort, p Packet) []byte {
+const payloadText = "some bytes that a program sends"
+
+// options are those of a TCP segment; plain leaves only what a proxied flow's
+// receiver may see.
+func options(p Packet, plain bool) []layers.TCPOption {
+	stamps := layers.TCPOption{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: []byte("timestmp")}
+	nop := layers.TCPOption{OptionType: layers.TCPOptionKindNop, OptionLength: 1}
+	if !p.syn() {
+		return []layers.TCPOption{nop, nop, stamps}
+	}
+	all := []layers.TCPOption{{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 180}}}
+	if plain {
+		all = append(all, nop, nop)
+	} else {
+		all = append(all, layers.TCPOption{OptionType: layers.TCPOptionKindSACKPermitted, OptionLength: 2})
+	}
+	all = append(all, stamps, nop, layers.TCPOption{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{7}})
+	if plain {
+		return append(all, nop, nop, nop, nop)
+	}
+	return append(all, layers.TCPOption{OptionType: 34, OptionLength: 4, OptionData: []byte{1, 2}}) // Fast Open
+}
+
+func build(t testing.TB, smac, dmac net.HardwareAddr, src, dst netip.AddrPort, p Packet, other []byte, plain bool) []byte {
 	ip := &layers.IPv4{
 		Version: 4, TTL: 64, Id: 7, Protocol: layers.IPProtocol(p.Protocol),
 		SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice(),
@@ -34,11 +63,14 @@ func build(t testing.TB, smac, dmac net.HardwareAddr, src, dst netip.AddrPort, p
 	parts := []gopacket.SerializableLayer{
 		&layers.Ethernet{SrcMAC: smac, DstMAC: dmac, EthernetType: layers.EthernetTypeIPv4}, ip,
 	}
-	payload := gopacket.Payload("some bytes that a program sends")
+	payload := gopacket.Payload(payloadText)
+	if other != nil {
+		payload = other
+	}
 	switch p.Protocol {
 	case tables.TCP:
 		tcp := &layers.TCP{
-			SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: p.Seq, Ack: 77, Window: 1000,
+			SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: p.Seq, Ack: p.Ack, Options: options(p, plain), Window: 1000,
 			FIN: p.Flags&FIN != 0, SYN: p.Flags&SYN != 0, RST: p.Flags&RST != 0, PSH: p.Flags&PSH != 0, ACK: p.Flags&ACK != 0,
 		}
 		tcp.SetNetworkLayerForChecksum(ip)
@@ -67,20 +99,19 @@ func build(t testing.TB, smac, dmac net.HardwareAddr, src, dst netip.AddrPort, p
 // header and eight bytes (RFC 792).
 func quoted(t testing.TB, q Tuple) []byte {
 	p := Packet{Protocol: q.Protocol, Type: EchoRequest}
-	return build(t, routerMAC, routerMAC, q.Src, q.Dst, p)[14 : 14+28]
+	return build(t, routerMAC, routerMAC, q.Src, q.Dst, p, nil, false)[14 : 14+28]
 }
 
 // reset builds the RST that answers p (RFC 9293, 3.10.7.1).
 func reset(t testing.TB, p Packet) []byte {
-	in := build(t, net.HardwareAddr(p.MAC[:]), routerMAC, p.Src, p.Dst, p)
-	segment := uint32(len(in) - 14 - 20 - 20)
+	segment := uint32(len(payloadText))
 	ip := &layers.IPv4{
 		Version: 4, TTL: 64, Flags: layers.IPv4DontFragment, Protocol: layers.IPProtocolTCP,
 		SrcIP: p.Dst.Addr().AsSlice(), DstIP: p.Src.Addr().AsSlice(),
 	}
 	tcp := &layers.TCP{SrcPort: layers.TCPPort(p.Dst.Port()), DstPort: layers.TCPPort(p.Src.Port()), RST: true}
 	if p.Flags&ACK != 0 {
-		tcp.Seq = 77
+		tcp.Seq = p.Ack
 	} else {
 		tcp.ACK = true
 		tcp.Ack = p.Seq + segment

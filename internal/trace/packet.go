@@ -32,7 +32,8 @@ type Packet struct {
 	Src, Dst netip.AddrPort
 	Protocol uint8
 	Flags    uint8  // TCP
-	Seq      uint32 // TCP
+	Seq, Ack uint32 // TCP
+	Payload  int    // TCP: bytes behind the header
 	Type     uint8  // ICMP
 	Code     uint8  // ICMP
 	Quoted   Tuple  // ICMP errors: the packet that caused it

@@ -81,6 +81,9 @@ func drawTopology(t *rapid.T) *topology {
 			nodes = append(nodes, number)
 		case kind < 7:
 			e.Kind = tables.Endpoint
+			if e.Owner = fmt.Sprintf("vpce-%017x", number); d.chance("other id", 10) {
+				e.Owner = "vpce-short"
+			}
 			e.Available = d.chance("available", 80)
 			if len(nodes) > 0 {
 				e.Peer = rapid.SampledFrom(nodes).Draw(t, "peer")
@@ -209,6 +212,7 @@ func (d drawer) targets(nodes []uint32) {
 				Group: uint64(d.number("group", 1, 2)), Idle: uint16(d.number("idle", 60, 6000)),
 				PreserveClient: d.chance("preserve", 50), ID: "listener",
 			}
+			l.Proxy = l.Protocol == tables.TCP && d.chance("proxy", 40)
 			if len(sets) > 0 && d.chance("has targets", 90) {
 				l.Targets = rapid.SampledFrom(sets).Draw(d.t, "target set")
 			}
@@ -265,6 +269,11 @@ func (d drawer) chains() {
 		if d.chance("loop", 15) {
 			second = first
 		}
+		for _, open := range []*tables.ENI{e, first, second} {
+			if d.chance("open", 75) {
+				open.Ingress, open.Egress = 0, 0
+			}
+		}
 		e.Peer, e.Available = second.Number, d.chance("accepted", 90)
 		port := rapid.SampledFrom(poolPorts).Draw(d.t, "chosen port")
 		d.choose(first, rapid.SampledFrom(poolPorts).Draw(d.t, "first port"), netip.AddrPortFrom(e.Addresses[0], port))
@@ -290,7 +299,7 @@ func (d drawer) choose(node *tables.ENI, port uint16, target netip.AddrPort) {
 		at = len(d.tables.Listeners)
 		d.tables.Listeners = append(d.tables.Listeners, tables.Listener{
 			ENI: node.Number, Protocol: tables.TCP, Port: port, Idle: uint16(d.number("idle", 60, 6000)),
-			Group: uint64(d.number("group", 1, 2)), PreserveClient: d.chance("preserve", 50), ID: "listener",
+			Group: uint64(d.number("group", 1, 2)), PreserveClient: d.chance("preserve", 50), ID: "listener", Proxy: d.chance("proxy", 50),
 		})
 	}
 	l := &d.tables.Listeners[at]

@@ -21,6 +21,13 @@ type Verdict struct {
 	Dst    netip.AddrPort `json:"dst,omitzero"`
 	Device uint32         `json:"device,omitempty"`
 	DMAC   [6]byte        `json:"-"`
+	// TCP: the numbers, the flags, and what took the payload's place, if it is
+	// not nil. Plain says that only harmless options are left.
+	Seq     uint32 `json:"-"`
+	Ack     uint32 `json:"-"`
+	Flags   uint8  `json:"-"`
+	Payload []byte `json:"-"`
+	Plain   bool   `json:"-"`
 	// Cached says that a known flow answered alone.
 	Cached bool   `json:"-"`
 	Steps  []Step `json:"steps,omitempty"`
@@ -53,10 +60,10 @@ func (x *Index) Trace(flows *Flows, p Packet) Verdict {
 		back := flows.Entries[f.back(p.Protocol)]
 		closing := f.Fin || f.Rst || back != nil && (back.Fin || back.Rst)
 		switch {
-		case p.Protocol == tables.TCP && p.syn() && closing:
+		case p.Protocol == tables.TCP && p.syn() && (closing || f.Shift > 0 && !f.Reverse && p.Seq != f.ISS):
 			flows.remove(key, f)
 		case f.Epoch == x.Epoch:
-			return forward(f, p, true)
+			return flows.forward(key, f, p, true)
 		default:
 			if v, done := x.again(flows, key, f, p); done {
 				return v
@@ -67,7 +74,14 @@ func (x *Index) Trace(flows *Flows, p Packet) Verdict {
 }
 
 // forward lets a flow's entry answer.
-func forward(f *Flow, p Packet, cached bool) Verdict {
+func (fs *Flows) forward(key Key, f *Flow, p Packet, cached bool) Verdict {
+	v := Verdict{Src: f.Src, Dst: f.Dst, Device: f.Device, DMAC: f.DMAC, Cached: cached, Seq: p.Seq, Ack: p.Ack}
+	if f.Shift > 0 {
+		if v.Reason = fs.proxied(key, f, &p, &v); v.Reason != bpf.DropNone {
+			return v
+		}
+	}
+	v.Flags = p.Flags
 	if p.Protocol == tables.TCP {
 		f.Fin = f.Fin || p.Flags&FIN != 0
 		f.Rst = f.Rst || p.Flags&RST != 0
@@ -75,7 +89,7 @@ func forward(f *Flow, p Packet, cached bool) Verdict {
 	f.Replied = f.Replied || f.Reverse
 	f.Packets++
 	f.Bytes += uint64(p.Length)
-	return Verdict{Src: f.Src, Dst: f.Dst, Device: f.Device, DMAC: f.DMAC, Cached: cached}
+	return v
 }
 
 // refuse is the verdict for a packet that is not forwarded.
@@ -120,7 +134,7 @@ func (x *Index) start(flows *Flows, key Key, p Packet) Verdict {
 		case bpf.DropPortExhausted:
 			continue
 		case bpf.DropNone:
-			v := forward(f, p, false)
+			v := flows.forward(key, f, p, false)
 			v.Steps = w.steps
 			return v
 		default:
@@ -147,10 +161,16 @@ func (x *Index) pair(sender *tables.ENI, p Packet, w *walk, port uint16) (forwar
 	if len(w.chosen) < 2 { // the entry itself tells
 		forward.Chosen = nil
 	}
+	if len(w.header) > 0 {
+		forward.Chosen = w.chosen
+		forward.Shift, forward.ISS, forward.Preamble = uint32(len(w.header)), p.Seq, true
+		forward.preamble = preamble{Header: w.header, Missing: true}
+	}
 	reverse = &Flow{
 		Src: p.Dst, Dst: p.Src, Device: p.Device, SMAC: w.arrived.MAC, DMAC: p.MAC,
 		ENI: w.arrived.Number, Epoch: x.Epoch, Idle: forward.Idle, Translated: forward.Translated,
 		TrackedSrc: trackedSrc, TrackedDst: trackedDst, Reverse: true,
+		Shift: forward.Shift, ISS: forward.ISS, Preamble: forward.Preamble,
 	}
 	return forward, reverse
 }
@@ -186,7 +206,7 @@ func (x *Index) again(flows *Flows, key Key, f *Flow, p Packet) (v Verdict, done
 	fwd.Epoch, rev.Epoch = x.Epoch, x.Epoch
 	fwd.Device, fwd.DMAC = w.arrived.Number, w.arrived.MAC
 	rev.SMAC = w.arrived.MAC
-	return forward(f, p, false), true
+	return flows.forward(key, f, p, false), true
 }
 
 // traceRelated carries an ICMP error along the flow whose packet it quotes.
@@ -226,7 +246,7 @@ func (x *Index) From(sender *tables.ENI, p Packet) Verdict {
 	v := refuse(w.reason, p, false, w.steps)
 	if w.reason == bpf.DropNone {
 		f, _ := x.pair(sender, p, w, p.Src.Port())
-		v = forward(f, p, false)
+		v = NewFlows(0).forward(Key{}, f, p, false)
 		v.Steps = w.steps
 	}
 	v.Listeners, v.Chosen = w.listeners, w.chosen

@@ -25,6 +25,11 @@ func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool
 		key := rapid.SampledFrom(keys).Draw(t, "flow")
 		p := Packet{Device: key.Device, Src: key.Src, Dst: key.Dst, Protocol: key.Protocol, MAC: flows.Entries[key].SMAC, Length: 60}
 		d.transport(&p)
+		if f := flows.Entries[key]; f.Shift > 0 { // numbers that mean something
+			p.Flags = rapid.SampledFrom([]uint8{ACK, ACK | PSH, ACK, ACK, SYN | ACK, SYN, FIN | ACK, RST, RST | ACK}).Draw(t, "flags of a proxied flow")
+			p.Seq = f.ISS + rapid.SampledFrom([]uint32{0, 1, 1, 1, 2, 40}).Draw(t, "seq behind iss")
+			p.Ack = f.ISS + 1 + rapid.SampledFrom([]uint32{0, 0, 5, f.Shift - 1, f.Shift, f.Shift, f.Shift + 9, 1 << 31}).Draw(t, "ack behind iss")
+		}
 		if p.Protocol == tables.ICMP {
 			p.Type = EchoRequest
 			if flows.Entries[key].Reverse {
@@ -94,10 +99,13 @@ func (d drawer) toListener() (Packet, bool) {
 			}
 			for _, from := range d.tables.ENIs {
 				if from.Network == to.Network && from.Kind == tables.Host && from.Device != nil {
-					all = append(all, Packet{
+					p := Packet{
 						Device: from.Number, MAC: from.MAC, Protocol: l.Protocol, Flags: SYN,
 						Src: netip.AddrPortFrom(from.Addresses[0], 0), Dst: netip.AddrPortFrom(to.Addresses[0], l.Port),
-					})
+					}
+					if all = append(all, p); d.leadsToEndpoint(l) { // the longer ways are of more interest
+						all = append(all, p, p, p, p)
+					}
 				}
 			}
 		}
@@ -113,6 +121,18 @@ func (d drawer) toListener() (Packet, bool) {
 		p.Seq = rapid.Uint32().Draw(d.t, "seq")
 	}
 	return p, true
+}
+
+// leadsToEndpoint says whether a listener chooses the address of an endpoint.
+func (d drawer) leadsToEndpoint(l tables.Listener) bool {
+	for _, s := range d.tables.TargetSets {
+		for _, e := range d.tables.ENIs {
+			if s.ID == l.Targets && e.Kind == tables.Endpoint && s.Targets[0].Addr() == e.Addresses[0] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // neighbour draws an ENI of the network that a sender's packets appear in, and
@@ -154,7 +174,7 @@ func (d drawer) transport(p *Packet) {
 	p.Length = d.number("length", 60, 200)
 	if p.Protocol == tables.TCP {
 		p.Flags = rapid.SampledFrom([]uint8{SYN, SYN, SYN, SYN | ACK, ACK, ACK | PSH, FIN | ACK, RST}).Draw(d.t, "flags")
-		p.Seq = rapid.Uint32().Draw(d.t, "seq")
+		p.Seq, p.Ack = rapid.Uint32().Draw(d.t, "seq"), rapid.Uint32().Draw(d.t, "ack")
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"strings"
 
 	"github.com/isthmus-net/isthmus/bpf"
+	"github.com/isthmus-net/isthmus/internal/proxyheader"
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
+
+const endpointIDLength = 22
 
 // walk is the way of a flow's first packet from ENI to ENI: step 4 of the
 // story.
@@ -20,6 +23,7 @@ type walk struct {
 	rewritesSource bool
 	listeners      []string         // ARNs, of the balancers on the way
 	chosen         []netip.AddrPort // their targets
+	header         []byte           // that the last one gets before the client's bytes
 	idleBalanced   uint32           // seconds, the least of the listeners'
 
 	openSrc, openDst bool // nothing needs tracking at that end
@@ -68,13 +72,13 @@ func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 	w.pass(me.ID, "sends %s to %s (%s)", port(p, p.rulePort()), p.Dst.Addr(), at.ID)
 
 	for at.Kind == tables.Endpoint || at.Kind == tables.LoadBalancer {
-		throughEndpoint := at.Kind == tables.Endpoint
+		endpoint, throughEndpoint := at, at.Kind == tables.Endpoint
 		if throughEndpoint {
 			if at = x.throughEndpoint(w, at, p, known); at == nil {
 				return w
 			}
 		}
-		if at = x.throughBalancer(w, at, p, known, choices, throughEndpoint); at == nil {
+		if at = x.throughBalancer(w, at, p, known, choices, endpoint); at == nil {
 			return w
 		}
 	}
@@ -126,8 +130,10 @@ func (x *Index) throughEndpoint(w *walk, at *tables.ENI, p Packet, known *Flow) 
 }
 
 // throughBalancer chooses a target of a load balancer's node and goes on at
-// its ENI; nil if the walk ends there.
-func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow, choices []netip.AddrPort, throughEndpoint bool) *tables.ENI {
+// its ENI; nil if the walk ends there. from is the endpoint that it came
+// through, or the node itself.
+func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow, choices []netip.AddrPort, from *tables.ENI) *tables.ENI {
+	throughEndpoint := from != node
 	at := len(w.chosen)
 	if at == tables.MaxCrossings {
 		w.stop(bpf.DropTooManyHops, node.Owner, "too-many-hops: the way has crossed %d load balancers before %s", at, node.ID)
@@ -171,6 +177,14 @@ func (x *Index) throughBalancer(w *walk, node *tables.ENI, p Packet, known *Flow
 		if set == nil {
 			w.stop(bpf.DropNoHealthyTarget, node.Owner, "no-healthy-target: %s has no target to choose in the zone of %s", listener.ID, node.ID)
 			return nil
+		}
+		if listener.Proxy {
+			endpoint := ""
+			if throughEndpoint && len(from.Owner) == endpointIDLength {
+				endpoint = from.Owner
+			}
+			seen := proxyheader.Proxy(netip.AddrPortFrom(w.src, p.Src.Port()), w.dst, endpoint)
+			w.header = append(seen, w.header...)
 		}
 		slot := uint32(hash) % uint32(len(set.Slots))
 		w.dst = set.Targets[set.Slots[slot]]

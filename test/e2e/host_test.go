@@ -141,7 +141,7 @@ func putSlow(t *testing.T, s *machine.Site) string {
 	return fmt.Sprintf("%x", sha256.Sum256(body))
 }
 
-// transfer is a download of the slow file.
+// transfer is a download.
 type transfer struct {
 	cmd      *exec.Cmd
 	stderr   bytes.Buffer
@@ -158,11 +158,18 @@ func (x *transfer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// download begins a transfer from an address, and returns when it has begun.
+// download begins a transfer of the slow file from an address, and returns when
+// it has begun.
 func download(t *testing.T, h *host, address string, options ...string) *transfer {
 	t.Helper()
+	return transferOf(t, h, "http://"+address+"/slow/file", options...)
+}
+
+// transferOf begins a transfer of what a URL names.
+func transferOf(t *testing.T, h *host, url string, options ...string) *transfer {
+	t.Helper()
 	x := &transfer{sum: sha256.New(), ended: make(chan struct{})}
-	x.cmd = h.curl(t.Context(), "http://"+address+"/slow/file", append(options, "--no-buffer")...)
+	x.cmd = h.curl(t.Context(), url, append(options, "--no-buffer")...)
 	x.cmd.Stdout, x.cmd.Stderr = x, &x.stderr
 	if err := x.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -72,6 +72,11 @@ func groupAttributes(g *resource.TargetGroup) []attribute {
 	if g.Protocol == "HTTP" {
 		return applicationGroupAttributes
 	}
+	// Datagrams have no stream that a header could begin.
+	proxy := attribute{key: "proxy_protocol_v2.enabled", initial: "false"}
+	if g.Protocol == "TCP" {
+		proxy.others = yesNo
+	}
 	preserve := attribute{key: "preserve_client_ip.enabled", initial: "true", others: yesNo}
 	terminate := attribute{key: "deregistration_delay.connection_termination.enabled", initial: "false", others: yesNo}
 	switch {
@@ -87,7 +92,7 @@ func groupAttributes(g *resource.TargetGroup) []attribute {
 		{key: "deregistration_delay.timeout_seconds", initial: "300", least: 0, most: 3600},
 		terminate,
 		preserve,
-		{key: "proxy_protocol_v2.enabled", initial: "false"},
+		proxy,
 		{key: "stickiness.enabled", initial: "false"},
 		{key: "stickiness.type", initial: "source_ip"},
 		{key: crossZoneKey, initial: "use_load_balancer_configuration", others: yesNo},
