@@ -2,7 +2,9 @@
 # its own; started by hand, it works with the one of this machine.
 set -euo pipefail
 export AWS_DEFAULT_OUTPUT=text
-PATH=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" 2>/dev/null && pwd):$PATH:/usr/sbin:/sbin
+# The command of `make build`, unless there is another one already.
+type -P isthmus >/dev/null || PATH=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd):$PATH
+PATH=$PATH:/usr/sbin:/sbin
 
 work=$(mktemp -d)
 chmod 755 "$work"

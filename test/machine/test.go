@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,8 +12,9 @@ import (
 )
 
 // Main runs a package's tests with a binary of Isthmus that has the race
-// detector, whose path it stores.
-func Main(m *testing.M, binary *string) int {
+// detector, whose path it stores. What is to be done after all tests must
+// succeed, too.
+func Main(m *testing.M, binary *string, after ...func() error) int {
 	dir, err := os.MkdirTemp("", "isthmus-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -35,7 +37,14 @@ func Main(m *testing.M, binary *string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	for _, f := range after {
+		if err := f(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
 }
 
 // StartTest runs a machine for the time of a test, which fails if there is a
@@ -50,12 +59,18 @@ func StartTest(t *testing.T, binary string, flags ...string) *Machine {
 		if t.Failed() {
 			t.Logf("the end of the log:\n%s", m.LogTail(60))
 		}
-		if log, err := os.ReadFile(m.LogPath()); err == nil && strings.Contains(string(log), "DATA RACE") {
-			t.Errorf("a data race in Isthmus:\n%s", log)
-		}
-		if err := m.Close(); err != nil {
+		if err := m.CloseClean(); err != nil {
 			t.Error(err)
 		}
 	})
 	return m
+}
+
+// CloseClean is Close, with an error if there was a data race.
+func (m *Machine) CloseClean() error {
+	var race error
+	if log := m.Log(); strings.Contains(log, "DATA RACE") {
+		race = fmt.Errorf("a data race in Isthmus:\n%s", log)
+	}
+	return errors.Join(race, m.Close())
 }
