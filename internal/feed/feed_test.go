@@ -307,6 +307,47 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// A user's connections do not grow without end, and places that are left can be
+// taken again.
+func TestConnectionsOfOneUser(t *testing.T) {
+	path := socketPath(t)
+	s := NewServer(Options{Log: logTo(t)})
+	serve(t, s, path)
+	s.Publish("a", 1, "config")
+	hello, _ := encode(message{Kind: kindHello, Role: "a"}, maxToServer)
+	subscribe := func() (net.Conn, error) {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		conn.Write(hello) // it may be closed already
+		_, err = readMessage(conn, maxToClient)
+		return conn, err
+	}
+	var last net.Conn
+	for i := range maxOfUser {
+		conn, err := subscribe()
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		last = conn
+	}
+	if _, err := subscribe(); err == nil {
+		t.Error("one more is served")
+	}
+	last.Close()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := subscribe(); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the place that was left can't be taken")
+		}
+	}
+}
+
 func TestCalls(t *testing.T) {
 	path := socketPath(t)
 	s := NewServer(Options{Log: logTo(t)})

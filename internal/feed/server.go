@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,8 +21,10 @@ var ErrNotConnected = errors.New("no subscriber is connected")
 const (
 	// helloTimeout is how long a connection may take to say hello.
 	helloTimeout = 5 * time.Second
-	// maxConnections bounds the connections at a time.
-	maxConnections = 256
+	// maxConnections bounds the connections at a time, maxOfUser those of one
+	// user, so that no process keeps the others out.
+	maxConnections = 4096
+	maxOfUser      = 64
 	// acceptDelay is the wait after a connection could not be accepted.
 	acceptDelay = 100 * time.Millisecond
 )
@@ -50,7 +53,8 @@ type Server struct {
 
 	mu          sync.Mutex
 	connections int
-	subscribers []*subscriber // in the order of their coming
+	users       map[uint32]int // connections by user
+	subscribers []*subscriber  // in the order of their coming
 	latest      map[Role]publication
 }
 
@@ -89,6 +93,7 @@ func NewServer(options Options) *Server {
 		handlers: map[string]Handler{},
 		changes:  make(chan struct{}, 1),
 		latest:   map[Role]publication{},
+		users:    map[uint32]int{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -126,17 +131,33 @@ func (s *Server) Serve(l net.Listener) error {
 
 // admit starts to serve a connection unless there are too many.
 func (s *Server) admit(conn net.Conn) bool {
+	credentials, err := peerCredentials(conn)
+	if err != nil {
+		s.options.Log.Warn("feed: connection refused", "error", err)
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		return false
 	}
-	if s.connections >= maxConnections {
-		s.options.Log.Warn("feed: connection refused", "error", "too many connections")
+	user := credentials.Uid
+	if s.connections >= maxConnections || s.users[user] >= maxOfUser {
+		s.options.Log.Warn("feed: connection refused", "error", "too many connections", "user", user)
 		return false
 	}
 	s.connections++
-	s.wg.Go(func() { s.serve(conn) })
+	s.users[user]++
+	s.wg.Go(func() {
+		s.serve(conn, credentials)
+		conn.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.connections--
+		if s.users[user]--; s.users[user] == 0 {
+			delete(s.users, user)
+		}
+	})
 	return true
 }
 
@@ -249,16 +270,10 @@ func (s *Server) Call(ctx context.Context, role Role, method string, params, res
 }
 
 // serve handles one connection until it ends.
-func (s *Server) serve(conn net.Conn) {
-	defer func() {
-		conn.Close()
-		s.mu.Lock()
-		s.connections--
-		s.mu.Unlock()
-	}()
+func (s *Server) serve(conn net.Conn, credentials *syscall.Ucred) {
 	stop := context.AfterFunc(s.ctx, func() { conn.Close() })
 	defer stop()
-	sub, err := s.greet(conn)
+	sub, err := s.greet(conn, credentials)
 	if err != nil {
 		if s.ctx.Err() == nil {
 			s.options.Log.Warn("feed: connection refused", "error", err)
@@ -295,11 +310,7 @@ func (s *Server) serve(conn net.Conn) {
 }
 
 // greet reads the hello and checks who says it.
-func (s *Server) greet(conn net.Conn) (*subscriber, error) {
-	credentials, err := peerCredentials(conn)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) greet(conn net.Conn, credentials *syscall.Ucred) (*subscriber, error) {
 	uid, pid := int(credentials.Uid), int(credentials.Pid)
 	if err := conn.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return nil, err
