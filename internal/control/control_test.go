@@ -233,3 +233,48 @@ func TestV2LinkIsPairsOfInterfaces(t *testing.T) {
 		return !link && len(store.NetworkInterfaces.List(s)) == before
 	})
 }
+
+// TestApplicationLoadBalancerIsActiveWhenItsNodesServe: its state waits for the
+// processes of all of its nodes.
+func TestApplicationLoadBalancerIsActiveWhenItsNodesServe(t *testing.T) {
+	p := newPlant(t)
+	for range cap(p.gate) {
+		p.gate <- struct{}{}
+	}
+	ctx := wire.WithCaller(t.Context(), wire.Caller{Account: account, Region: region})
+	arn, subnet := p.balancer() // of a Network Load Balancer, which waits for none
+	first, _ := store.Subnets.Get(p.db.View(), subnet)
+	second, err := ec2.New(p.db).CreateSubnet(ctx, &wireec2.CreateSubnetInput{VpcId: &first.VPC, CidrBlock: wire.Ptr("10.0.2.0/24"), AvailabilityZone: wire.Ptr("us-east-1a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	balancers := elbv2.New(p.db)
+	made, err := balancers.CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
+		Name: wire.Ptr("app"), Scheme: wire.Ptr("internal"), Subnets: []string{subnet, *second.Subnet.SubnetId},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := *made.LoadBalancers[0].LoadBalancerArn
+	row, _ := store.LoadBalancers.Get(p.db.View(), app)
+	released := make(chan struct{})
+	p.subscribe(albRole(row.Zones[0].Interface), func(context.Context) {})
+	p.subscribe(albRole(row.Zones[1].Interface), func(ctx context.Context) {
+		select {
+		case <-released:
+		case <-ctx.Done():
+		}
+	})
+	p.until("the other balancer is active", func(s *store.Snapshot) bool {
+		if l, _ := store.LoadBalancers.Get(s, app); l.State != "provisioning" {
+			t.Fatalf("%s while a node has applied nothing", l.State)
+		}
+		l, _ := store.LoadBalancers.Get(s, arn)
+		return l.State == "active"
+	})
+	close(released)
+	p.until("the balancer is active", func(s *store.Snapshot) bool {
+		l, _ := store.LoadBalancers.Get(s, app)
+		return l.State == "active"
+	})
+}
