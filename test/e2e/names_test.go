@@ -116,6 +116,21 @@ func TestNames(t *testing.T) {
 		}
 		becomes(t, false, h.curlTo(t, b.Node))
 	})
+	t.Run("a program behind a link asks the resolver of the link's VPC", func(t *testing.T) {
+		link := overV2(t, b).Link
+		got := output(t, m.Isthmus(t.Context(), "run", "--account", accountB, "--link", link, "--", "dig", "+short", "ip-10-0-1-10.ec2.internal"))
+		if got != machine.BackendAddress {
+			t.Errorf("it finds %q", got)
+		}
+	})
+	t.Run("a query waits for the resolver's process", func(t *testing.T) {
+		for range 3 {
+			kill(t, "dns", processes(t, m)["dns"])
+			if got := sorted(output(t, inA.exec(t.Context(), "dig", "+short", "+tries=1", "+timeout=10", a.name))); !slices.Equal(got, a.addresses[:]) {
+				t.Errorf("answers %q", got)
+			}
+		}
+	})
 	t.Run("answers go on without the control plane", func(t *testing.T) {
 		ns := namespaceOf(t, m, inA)
 		ask := func() *exec.Cmd {
