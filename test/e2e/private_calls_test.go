@@ -204,6 +204,26 @@ func TestPrivateAPI(t *testing.T) {
 	})
 }
 
+// TestPublicAPIThroughEndpoint: by configuration, public APIs are called
+// through endpoints; by default they are not, which TestPrivateAPI shows.
+func TestPublicAPIThroughEndpoint(t *testing.T) {
+	m := start(t, "--public-through-endpoints")
+	a := newCallerVPC(t, m, accountA)
+	b := site(t, m, accountB, machine.SiteOptions{Locations: privateLocations})
+	api := overV1(t, b)
+	answers(t, m, api.URL+"/seen", 200, b.Node+"||||127.0.0.1|http")
+	url := "https://" + api.ID + ".execute-api.us-east-1.amazonaws.com/prod/seen"
+	want := "200 " + strings.Join([]string{b.Node, a.endpoint, a.vpc, "1", "10.0.1.77", "https"}, "|")
+	if got := a.call(t, m, 0, "10.0.1.77", url, "-H", "x-amzn-vpce-id: vpce-0", "-H", "X-Forwarded-For: 10.9.9.9"); got != want {
+		t.Errorf("through the endpoint: %s, want %s", got, want)
+	}
+	// The name that holds an endpoint is one of private APIs.
+	other := "https://" + api.ID + "-" + a.endpoint + ".execute-api.us-east-1.amazonaws.com/prod/seen"
+	if got := a.call(t, m, 0, "10.0.1.77", other); got != forbidden {
+		t.Errorf("by the name of the API and the endpoint: %s", got)
+	}
+}
+
 // nodeOf is the address in API Gateway's VPC that stands for an endpoint.
 func nodeOf(t *testing.T, m *machine.Machine, c *callerVPC) string {
 	t.Helper()
