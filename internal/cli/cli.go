@@ -39,6 +39,7 @@ type commands struct {
 	AWS    awsCmd    `cmd:"" name:"aws" help:"Run the aws CLI against this instance."`
 	CA     caCmd     `cmd:"" name:"ca" help:"Print the certificate of the local authority."`
 	Trace  traceCmd  `cmd:"" help:"Explain what becomes of a packet."`
+	Show   showCmd   `cmd:"" help:"Draw what exists, in the terminal or as SVG."`
 	Status statusCmd `cmd:"" help:"Show processes, network interfaces, links, flows and drops."`
 	Down   downCmd   `cmd:"" help:"Stop Isthmus and remove everything that it made."`
 

@@ -116,6 +116,7 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("keep-instances", only(roleNode, c.keepInstances))
 	c.feed.Handle("attach-interface", only(roleNode, c.attachInterface))
 	c.feed.Handle("trace", only(roleNode, c.trace))
+	c.feed.Handle("topology", only(roleNode, c.topology))
 	c.feed.Handle("explain", c.tracer.explainTo)
 	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
 	c.feed.Handle("callers", only(roleGateway, c.callers))

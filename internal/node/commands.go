@@ -14,6 +14,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/supervise"
+	"github.com/isthmus-net/isthmus/internal/topology"
 )
 
 // Bounds of the wait for a device to be plugged in or out, and for an answer
@@ -74,6 +75,7 @@ func (c *Commands) Handlers() map[string]Handler {
 		"attach": handler(c.attach),
 		"status": handler(c.status),
 		"trace":  c.trace,
+		"show":   handler(c.show),
 		"stop": handler(func(context.Context, struct{}) (Answer, error) {
 			return Answer{Released: c.Stop}, nil
 		}),
@@ -260,6 +262,26 @@ func (c *Commands) status(context.Context, struct{}) (Answer, error) {
 		s.Drops = append(s.Drops, DropStatus{c.Node.InterfaceOf(d.ENI), d.Reason.String(), d.Packets})
 	}
 	return Answer{Result: s}, nil
+}
+
+// show adds what is counted here to the control process's graph.
+func (c *Commands) show(ctx context.Context, _ struct{}) (Answer, error) {
+	var g topology.Graph
+	if err := c.call(ctx, "topology", struct{}{}, &g); err != nil {
+		return Answer{}, err
+	}
+	drops, err := c.Datapath.Drops()
+	if err != nil {
+		return Answer{}, err
+	}
+	c.Node.mu.Lock()
+	t := c.Node.tables
+	c.Node.mu.Unlock()
+	if t == nil {
+		return Answer{Result: g}, nil
+	}
+	g.Counters, err = count(t, c.Datapath.Flows(), drops)
+	return Answer{Result: g}, err
 }
 
 // call asks the control process. What it answers with as an error is the whole
