@@ -136,6 +136,23 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// TestWithdraw: who comes after a configuration was withdrawn gets the next one
+// only.
+func TestWithdraw(t *testing.T) {
+	path := socketPath(t)
+	s := NewServer(Options{Log: logTo(t)})
+	serve(t, s, path)
+	s.Publish(roleNode, 7, 1)
+	s.Withdraw(roleNode)
+	got, onConfig := recorder()
+	run(t, Dial(ClientOptions{Path: path, Role: roleNode, OnConfig: onConfig, Log: logTo(t)}))
+	await(t, s, "subscriber", func() bool { return len(s.Subscribers()) == 1 })
+	s.Publish(roleNode, 8, 2)
+	if u := <-got; u != (update{8, "2"}) {
+		t.Errorf("the first configuration is %+v", u)
+	}
+}
+
 func TestAppliedIsTheLowest(t *testing.T) {
 	path := socketPath(t)
 	s := NewServer(Options{Log: logTo(t)})
