@@ -67,14 +67,14 @@ balancer() {
 		--query 'LoadBalancers[0].LoadBalancerArn'
 }
 
-# listener BALANCER PORT NAME ADDRESS: a listener that leads to port 80 of an
-# address by a target group of its own; prints its ARN.
+# listener BALANCER PORT NAME ADDRESS [HTTP]: a listener that leads to port 80 of
+# an address by a target group of its own; prints its ARN.
 listener() {
-	local group
-	group=$(aws elbv2 create-target-group --name "$3" --protocol TCP --port 80 --target-type ip --vpc-id "$vpc" \
+	local group protocol=${5:-TCP}
+	group=$(aws elbv2 create-target-group --name "$3" --protocol "$protocol" --port 80 --target-type ip --vpc-id "$vpc" \
 		--health-check-interval-seconds 5 --query 'TargetGroups[0].TargetGroupArn')
 	aws elbv2 register-targets --target-group-arn "$group" --targets "Id=$4" >/dev/null
-	aws elbv2 create-listener --load-balancer-arn "$1" --protocol TCP --port "$2" \
+	aws elbv2 create-listener --load-balancer-arn "$1" --protocol "$protocol" --port "$2" \
 		--default-actions "Type=forward,TargetGroupArn=$group" --query 'Listeners[0].ListenerArn'
 }
 

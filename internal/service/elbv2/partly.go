@@ -6,7 +6,7 @@ var Partly = map[string]string{
 	"SetIpAddressType":             "to ipv4 only",
 	"ModifyLoadBalancerAttributes": "no logs, no desync mitigation but defensive, no client routing policy, no zonal shift, no secondary addresses",
 	"CreateTargetGroup":            "of instances and IPv4 addresses, for HTTP (HTTP1), TCP, UDP and TCP_UDP only",
-	"ModifyTargetGroupAttributes":  "no PROXY protocol, no stickiness for TCP and UDP, no slow start, no weighted_random, no thresholds of health",
+	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only, no stickiness for TCP and UDP, no slow start, no weighted_random, no thresholds of health",
 	"CreateListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"ModifyListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"CreateRule":                   "no authentication, no transforms, no regular expressions",

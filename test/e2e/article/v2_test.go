@@ -1,11 +1,14 @@
 package article
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/servicediscovery"
 	sdtypes "github.com/aws/aws-sdk-go-v2/service/servicediscovery/types"
 
@@ -116,6 +119,76 @@ func TestArticleV2LinkHasManyDestinations(t *testing.T) {
 	api, _, err := a.HTTP(t.Context(), a.link) // and many APIs use one link
 	second := must(api, err)(t)
 	becomes(t, answer(a.Site, a.Node, "/x"), func() string { return call(t, w.m, "http://"+second+".execute-api.localhost:8080/x") })
+}
+
+// TestArticleV2LinkToApplicationLoadBalancers: "with the new VPC link, customers
+// with containerized applications can use ALBs instead of NLBs and take
+// advantage of layer-7 load-balancing capabilities […]. As a result, a single
+// VPC link can integrate with multiple Application Load Balancers, Network Load
+// Balancers, or resources registered with an AWS Cloud Map service on the
+// customer side".
+func TestArticleV2LinkToApplicationLoadBalancers(t *testing.T) {
+	w := theWorld(t)
+	a := newApplication(t, w, "437777777777")
+	// The balancers are in the link's group, whose members reach each other.
+	must(a.AWS.EC2.AuthorizeSecurityGroupIngress(t.Context(), &ec2.AuthorizeSecurityGroupIngressInput{
+		GroupId: &a.links, IpPermissions: []ec2types.IpPermission{fromGroup(80, a.links)},
+	}))(t)
+	second := must(a.AWS.EC2.CreateSubnet(t.Context(), &ec2.CreateSubnetInput{
+		VpcId: &a.VPC, CidrBlock: aws.String("10.0.2.0/24"), AvailabilityZone: aws.String(machine.Region + "b"),
+	}))(t).Subnet.SubnetId
+	elb := a.AWS.ELB
+	g := must(elb.CreateTargetGroup(t.Context(), &elbv2.CreateTargetGroupInput{
+		Name: aws.String("app"), Protocol: elbtypes.ProtocolEnumHttp, Port: aws.Int32(80), TargetType: elbtypes.TargetTypeEnumIp, VpcId: &a.VPC,
+		HealthCheckIntervalSeconds: aws.Int32(5), HealthCheckTimeoutSeconds: aws.Int32(2),
+	}))(t).TargetGroups[0].TargetGroupArn
+	must(elb.RegisterTargets(t.Context(), &elbv2.RegisterTargetsInput{
+		TargetGroupArn: g, Targets: []elbtypes.TargetDescription{{Id: aws.String("10.0.1.11")}},
+	}))(t)
+	for _, name := range []string{"one", "two"} {
+		lb := must(elb.CreateLoadBalancer(t.Context(), &elbv2.CreateLoadBalancerInput{
+			Name: &name, Type: elbtypes.LoadBalancerTypeEnumApplication, Scheme: elbtypes.LoadBalancerSchemeEnumInternal,
+			Subnets: []string{a.Subnet, *second}, SecurityGroups: []string{a.links},
+		}))(t).LoadBalancers[0].LoadBalancerArn
+		action := elbtypes.Action{Type: elbtypes.ActionTypeEnumForward, TargetGroupArn: g}
+		if name == "two" { // a group can have one balancer only; this one answers itself
+			action = elbtypes.Action{Type: elbtypes.ActionTypeEnumFixedResponse, FixedResponseConfig: &elbtypes.FixedResponseActionConfig{
+				StatusCode: aws.String("200"), ContentType: aws.String("text/plain"), MessageBody: &name,
+			}}
+		}
+		l := must(elb.CreateListener(t.Context(), &elbv2.CreateListenerInput{
+			LoadBalancerArn: lb, Protocol: elbtypes.ProtocolEnumHttp, Port: aws.Int32(80), DefaultActions: []elbtypes.Action{action},
+		}))(t).Listeners[0].ListenerArn
+		must(elb.CreateRule(t.Context(), &elbv2.CreateRuleInput{
+			ListenerArn: l, Priority: aws.Int32(1),
+			Conditions: []elbtypes.RuleCondition{{Field: aws.String("path-pattern"), Values: []string{"/*/rule"}}},
+			Actions: []elbtypes.Action{{Type: elbtypes.ActionTypeEnumFixedResponse, FixedResponseConfig: &elbtypes.FixedResponseActionConfig{
+				StatusCode: aws.String("200"), ContentType: aws.String("text/plain"), MessageBody: aws.String("rule of " + name),
+			}}},
+		}))(t)
+		must(a.Route(t.Context(), a.api, "ANY /"+name+"/{proxy+}", a.link, *l))(t)
+	}
+	becomes(t, "200 rule of one", a.calls(t, w, "/one/rule"))
+	becomes(t, "200 rule of two", a.calls(t, w, "/two/rule"))
+	becomes(t, "200 two", a.calls(t, w, "/two/x"))
+	startsWith(t, "200 app 10.0.", a.calls(t, w, "/one/x")) // from a node in either zone
+	becomes(t, answer(a.Site, a.Node, "/x"), a.calls(t, w, "/x"))
+	becomes(t, "200 app "+a.eni, a.calls(t, w, "/app"))
+	if now := a.linkAddress(t); now != a.eni {
+		t.Errorf("the link's interface was %s, and is %s", a.eni, now)
+	}
+}
+
+// startsWith is becomes for what an answer begins with.
+func startsWith(t *testing.T, want string, ask func() string) {
+	t.Helper()
+	becomes(t, want, func() string {
+		got := ask()
+		if strings.HasPrefix(got, want) {
+			return want
+		}
+		return got
+	})
 }
 
 // TestArticleV2LinkReachesAddressesDirectly: "API Gateway has direct
