@@ -157,7 +157,7 @@ func (c *showCmd) layout(g topology.Graph, long int, before map[string]topology.
 // counterRows tell counters that are not zero.
 func counterRows(c topology.Counters) (rows []draw.Row) {
 	if c.Flows > 0 {
-		rows = append(rows, draw.Row{Text: fmt.Sprintf("  %d flows, %s packets, %sB", c.Flows, short(c.Packets), short(c.Bytes))})
+		rows = append(rows, draw.Row{Text: fmt.Sprintf("  %s, %s packets, %sB", flows(c.Flows), short(c.Packets), short(c.Bytes))})
 	}
 	for _, reason := range slices.Sorted(maps.Keys(c.Drops)) {
 		rows = append(rows, draw.Row{Text: fmt.Sprintf("  dropped %s: %s", short(c.Drops[reason]), reason), State: topology.Bad})
@@ -175,12 +175,19 @@ func rateRows(now, before topology.Counters, past time.Duration) (rows []draw.Ro
 		return short(uint64(float64(a-b) / past.Seconds()))
 	}
 	if now.Flows > 0 {
-		rows = append(rows, draw.Row{Text: fmt.Sprintf("  %d flows, %s packets/s, %sB/s", now.Flows, rate(now.Packets, before.Packets), rate(now.Bytes, before.Bytes))})
+		rows = append(rows, draw.Row{Text: fmt.Sprintf("  %s, %s packets/s, %sB/s", flows(now.Flows), rate(now.Packets, before.Packets), rate(now.Bytes, before.Bytes))})
 	}
 	for _, reason := range slices.Sorted(maps.Keys(now.Drops)) {
 		rows = append(rows, draw.Row{Text: fmt.Sprintf("  dropped %s: %s, %s/s", short(now.Drops[reason]), reason, rate(now.Drops[reason], before.Drops[reason])), State: topology.Bad})
 	}
 	return rows
+}
+
+func flows(n int) string {
+	if n == 1 {
+		return "1 flow"
+	}
+	return fmt.Sprintf("%d flows", n)
 }
 
 // short is a number in three or four characters.
