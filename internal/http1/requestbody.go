@@ -115,9 +115,9 @@ func (w *watch) init(c *serverConn) {
 
 func (w *watch) begin(body *requestBody) {
 	w.state.Lock()
-	w.over = false
+	// A look for the last request may be late, and takes itself for this one's.
+	w.over, w.body = false, body
 	w.state.Unlock()
-	w.body = body
 	if w.timer == nil {
 		w.timer = time.AfterFunc(watchAfter, w.look)
 	} else {
@@ -139,9 +139,9 @@ func (w *watch) end() {
 		if w.conn.in.readable = nil; w.body != nil {
 			w.body.fault = errBodyClosed
 		}
+		w.body = nil
 		w.reading.Unlock()
 	}
-	w.body = nil
 }
 
 // stop ends watching for good.
