@@ -54,12 +54,21 @@ func (f *fabric) plug(s spec) (*device, error) {
 	return d, nil
 }
 
+// lowPorts are those below the range from which Linux takes source ports by
+// itself (ip-sysctl.rst, ip_local_port_range).
+const lowPorts = "1024\t32767"
+
 // namespace opens the namespace of an ENI; the node's own it makes if need be.
 func (f *fabric) namespace(s spec) (*netns.NS, error) {
 	if s.own {
 		ns, err := netns.Open(s.netns)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrNotNamespace) {
-			return netns.Create(s.netns, settle)
+			return netns.Create(s.netns, func() error {
+				if !s.shares {
+					return settle()
+				}
+				return errors.Join(settle(), sysctl("net/ipv4/ip_local_port_range", lowPorts))
+			})
 		}
 		return ns, err
 	}

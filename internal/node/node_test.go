@@ -280,3 +280,25 @@ func TestNoLeaks(t *testing.T) {
 		t.Errorf("%d open files became %d", before, after)
 	}
 }
+
+// What the health checker sends appears as from ENIs whose own programs send
+// too: the two never take one source port.
+func TestHealthTakesPortsOfItsOwn(t *testing.T) {
+	m := newMachine(t)
+	checker, program := host(1, "10.0.0.5"), host(2, "10.0.0.6")
+	checker.Owner = OwnerHealth
+	m.apply(vpc(checker, program))
+	for eni, low := range map[string]bool{checker.ID: true, program.ID: false} {
+		m.in(eni, func() error {
+			l, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			if port := l.Addr().(*net.TCPAddr).Port; port < 32768 != low {
+				t.Errorf("%s was given port %d", eni, port)
+			}
+			return nil
+		})
+	}
+}

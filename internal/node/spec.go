@@ -31,6 +31,9 @@ type place struct {
 	subnet  netip.Prefix
 	primary netip.Addr
 	source  netip.Addr // from which programs send; one of extra unless primary
+	// shares: what is sent appears as from another ENI, whose own programs
+	// send too. The two must not take one source port.
+	shares bool
 }
 
 func (s spec) equal(o spec) bool {
@@ -77,7 +80,7 @@ func wanted(t *tables.Tables, dir Dir) ([]spec, map[uint32]error) {
 		s := spec{
 			place: place{
 				number: e.Number, id: e.ID, netns: e.Device.Netns, own: e.Device.Netns == "",
-				mac: e.MAC, subnet: e.Subnet, primary: e.Addresses[0], source: e.Addresses[0],
+				mac: e.MAC, subnet: e.Subnet, primary: e.Addresses[0], source: e.Addresses[0], shares: e.Owner == OwnerHealth,
 			},
 			extra:  slices.Concat(e.Addresses[1:], carried[e.Number]),
 			locals: locals[e.RouteTable],
