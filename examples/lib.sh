@@ -8,12 +8,17 @@ PATH=$PATH:/usr/sbin:/sbin
 
 work=$(mktemp -d)
 chmod 755 "$work"
-leave() { # stops the programs in the VPCs
-	local programs
+leave() { # draws what was built, if wanted, and stops the programs in the VPCs
+	local code=$? programs
+	if [[ $code -eq 0 && -n ${DRAW:-} ]]; then
+		say "What has been built"
+		isthmus show || code=$?
+	fi
 	programs=$(jobs -p)
 	[[ -z $programs ]] || kill $programs 2>/dev/null || true
 	wait
 	rm -rf "$work"
+	exit "$code"
 }
 trap leave EXIT
 

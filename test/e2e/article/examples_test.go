@@ -9,7 +9,8 @@ import (
 )
 
 // TestExamples runs the scripts of examples, all on one machine: they act in
-// accounts of their own, and each ends with a check of its packets.
+// accounts of their own, and each ends with a check of its packets. What they
+// have built is drawn for people only, by examples/run.
 func TestExamples(t *testing.T) {
 	m := machine.StartTest(t, binary)
 	scripts := must(filepath.Glob("../../../examples/*/run"))(t)
