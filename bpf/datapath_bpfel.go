@@ -92,6 +92,7 @@ const (
 	dpEniFlagsENI_ENFORCE      dpEniFlags = 2
 	dpEniFlagsENI_EGRESS_OPEN  dpEniFlags = 4
 	dpEniFlagsENI_INGRESS_OPEN dpEniFlags = 8
+	dpEniFlagsENI_REVERSE_PATH dpEniFlags = 16
 )
 
 type dpEniKind uint32
@@ -219,6 +220,7 @@ type dpRangeKey struct {
 type dpRoute struct {
 	_    structs.HostLayout
 	Kind dpRouteKind
+	Eni  uint32
 }
 
 type dpRouteKey struct {
@@ -234,6 +236,7 @@ const (
 	dpRouteKindROUTE_LOCAL     dpRouteKind = 1
 	dpRouteKindROUTE_BLACKHOLE dpRouteKind = 2
 	dpRouteKindROUTE_INTERNET  dpRouteKind = 3
+	dpRouteKindROUTE_INTERFACE dpRouteKind = 4
 )
 
 type dpRule struct {

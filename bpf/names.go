@@ -74,6 +74,7 @@ const (
 	ENIEnforce     = dpEniFlagsENI_ENFORCE
 	ENIEgressOpen  = dpEniFlagsENI_EGRESS_OPEN
 	ENIIngressOpen = dpEniFlagsENI_INGRESS_OPEN
+	ENIReversePath = dpEniFlagsENI_REVERSE_PATH
 )
 
 // Meanings of a route.
@@ -81,6 +82,7 @@ const (
 	RouteLocal     = dpRouteKindROUTE_LOCAL
 	RouteBlackhole = dpRouteKindROUTE_BLACKHOLE
 	RouteInternet  = dpRouteKindROUTE_INTERNET
+	RouteInterface = dpRouteKindROUTE_INTERFACE
 )
 
 // Flags of a listener.

@@ -185,6 +185,7 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 {
 	struct eni *eni;
 	__u64 other_rules;
+	__u32 number;
 	bool nat, balanced, other_open;
 	int allowed, reason, i;
 
@@ -226,10 +227,12 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 		if (untracked(allowed, other_rules, other_open))
 			path->flags &= ~FLOW_TRACKED_SRC;
 	}
-	reason = route_to(eni->route_table, &key->dst);
+	if (eni->flags & ENI_REVERSE_PATH && !leads_to(eni->route_table, &key->src, path->sender))
+		return DROP_NO_ROUTE;
+	reason = route_to(eni->route_table, &key->dst, &number);
 	if (reason)
 		return reason;
-	path->receiver = find_address(path->network, &key->dst);
+	path->receiver = number ? number : find_address(path->network, &key->dst);
 
 	/* Through endpoints and load balancers. */
 	for (i = 0; i <= MAX_CROSSINGS; i++) {

@@ -32,16 +32,26 @@ static __always_inline __u32 find_address(__u32 network, const struct addr *addr
 	return number ? *number : 0;
 }
 
-/* Consults a route table. */
-static __always_inline enum drop_reason route_to(__u32 route_table, const struct addr *addr)
+static __always_inline struct route *find_route(__u32 route_table, const struct addr *addr)
 {
 	struct route_key key = {
 		.prefixlen = 8 * (sizeof(key.route_table) + sizeof(key.addr)),
 		.route_table = route_table,
 		.addr = *addr,
 	};
-	struct route *route = bpf_map_lookup_elem(&routes, &key);
 
+	return bpf_map_lookup_elem(&routes, &key);
+}
+
+/*
+ * Consults a route table. eni becomes the number of the ENI that the route
+ * leads to; 0 if it leads to whichever has the address.
+ */
+static __always_inline enum drop_reason route_to(__u32 route_table, const struct addr *addr, __u32 *eni)
+{
+	struct route *route = find_route(route_table, addr);
+
+	*eni = 0;
 	if (!route)
 		return DROP_NO_ROUTE;
 	switch (route->kind) {
@@ -51,9 +61,20 @@ static __always_inline enum drop_reason route_to(__u32 route_table, const struct
 		return DROP_BLACKHOLE;
 	case ROUTE_INTERNET:
 		return DROP_NO_PUBLIC_ADDRESS;
+	case ROUTE_INTERFACE:
+		*eni = route->eni;
+		return DROP_NONE;
 	default:
 		return DROP_NO_ROUTE;
 	}
+}
+
+/* Whether a route table leads an address to an ENI. */
+static __always_inline bool leads_to(__u32 route_table, const struct addr *addr, __u32 eni)
+{
+	struct route *route = find_route(route_table, addr);
+
+	return route && route->kind == ROUTE_INTERFACE && route->eni == eni;
 }
 
 #endif

@@ -46,7 +46,7 @@ enum drop_reason {
 	DROP_SPOOFED,               /* source MAC or address is not the ENI's */
 	DROP_SG_EGRESS,             /* no egress rule of the source ENI's groups */
 	DROP_NACL,                  /* a network ACL denies it */
-	DROP_NO_ROUTE,              /* the subnet's route table has no route */
+	DROP_NO_ROUTE,              /* the route table has no route there, or none back */
 	DROP_BLACKHOLE,             /* the route is a blackhole */
 	DROP_NO_PUBLIC_ADDRESS,     /* the route leads to an internet gateway */
 	DROP_NO_ADDRESS,            /* no ENI of the network has the destination */
@@ -77,6 +77,7 @@ enum eni_flags {
 	ENI_ENFORCE = 2,       /* load balancer: ingress rules hold for PrivateLink clients */
 	ENI_EGRESS_OPEN = 4,   /* egress rules allow everything to everywhere */
 	ENI_INGRESS_OPEN = 8,  /* ingress rules allow everything from everywhere */
+	ENI_REVERSE_PATH = 16, /* sends from addresses only that its route table leads to it */
 };
 
 /* enis: number -> eni */
@@ -118,10 +119,12 @@ enum route_kind {
 	ROUTE_LOCAL = 1,
 	ROUTE_BLACKHOLE,
 	ROUTE_INTERNET,
+	ROUTE_INTERFACE, /* to an ENI, whoever has the address: a virtual interface */
 };
 
 struct route {
 	enum route_kind kind;
+	__u32 eni; /* of ROUTE_INTERFACE */
 };
 
 /*

@@ -60,7 +60,7 @@ func makeRows(t *tables.Tables, devices map[uint32]int) (*rows, error) {
 		for _, route := range table.Routes {
 			length, addr := prefix(route.Prefix)
 			r.routes[bpf.RouteKey{Prefixlen: routeTableBits + length, RouteTable: table.Number, Addr: addr}] =
-				bpf.Route{Kind: bpf.RouteKind(route.Kind)}
+				bpf.Route{Kind: bpf.RouteKind(route.Kind), Eni: route.ENI}
 		}
 	}
 	for _, set := range t.RuleSets {
@@ -103,6 +103,7 @@ func (r *rows) addENI(e *tables.ENI, macs map[uint32][6]byte, devices map[uint32
 		{e.Enforce, bpf.ENIEnforce},
 		{e.EgressOpen, bpf.ENIEgressOpen},
 		{e.IngressOpen, bpf.ENIIngressOpen},
+		{e.ReversePath, bpf.ENIReversePath},
 	} {
 		if f.set {
 			row.Flags |= f.flag

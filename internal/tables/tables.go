@@ -60,6 +60,9 @@ type ENI struct {
 
 	// AnySource turns the source check off (Host).
 	AnySource bool `json:"anySource,omitempty"`
+	// ReversePath: it sends only from addresses that its route table leads to
+	// it (Host).
+	ReversePath bool `json:"reversePath,omitempty"`
 
 	// Device says that the ENI has a device of its own (Host), and where.
 	Device *Device `json:"device,omitempty"`
@@ -87,6 +90,10 @@ type Device struct {
 	// Source is the address, of a NATSource that the ENI carries, from which
 	// programs send unless they choose; zero: the ENI's primary address.
 	Source netip.Addr `json:"source,omitzero"`
+	// MTU in bytes; zero: what a VPC carries.
+	MTU int `json:"mtu,omitempty"`
+	// NoRoutes: the namespace is a router, whose routes are its own.
+	NoRoutes bool `json:"noRoutes,omitempty"`
 }
 
 // RouteKind is a route's meaning; the values are those of enum route_kind.
@@ -96,6 +103,7 @@ const (
 	Local RouteKind = iota + 1
 	Blackhole
 	Internet
+	Interface
 )
 
 // RouteTable is consulted with the destination of a packet that leaves an ENI.
@@ -103,12 +111,21 @@ type RouteTable struct {
 	Number uint32  `json:"number"`
 	ID     string  `json:"id"` // rtb-…
 	Routes []Route `json:"routes"`
+	// Withdrawn are routes that are no more, for people.
+	Withdrawn []Withdrawn `json:"withdrawn,omitempty"`
 }
 
 // Route is one entry of a route table; the longest prefix wins.
 type Route struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Kind   RouteKind    `json:"kind"`
+	ENI    uint32       `json:"eni,omitempty"` // where an Interface route leads
+}
+
+// Withdrawn is a range to which there was a route.
+type Withdrawn struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Cause  string       `json:"cause"` // why there is none now
 }
 
 // RuleSet is what a set of security groups allows in one direction. ID is a

@@ -305,7 +305,7 @@ func (top *topology) change(t *rapid.T) {
 		r := &top.tables.RouteTables[d.number("route table", 0, len(top.tables.RouteTables)-1)]
 		for i := range r.Routes {
 			if r.Routes[i].Prefix.Bits() == 16 {
-				r.Routes[i].Kind = tables.RouteKind(d.number("route kind", 1, 3))
+				r.Routes[i] = d.route(r.Routes[i].Prefix, tables.RouteKind(d.number("route kind", 1, 4)))
 			}
 		}
 	}

@@ -72,6 +72,7 @@ func drawTopology(t *rapid.T) *topology {
 				carriers = append(carriers, number)
 			}
 			e.AnySource = d.chance("any source", 10)
+			e.ReversePath = d.chance("reverse path", 15)
 			if more, ok := take(network); ok && d.chance("secondary", 20) {
 				e.Addresses = append(e.Addresses, more)
 			}
@@ -154,11 +155,20 @@ func (d drawer) routeTable(number uint32) {
 		prefix, _ := poolAddress(d.number("prefix", 0, poolSize-1)).Prefix(bits)
 		kind := tables.Local
 		if bits != 16 && d.chance("not local", 30) {
-			kind = tables.RouteKind(d.number("route kind", 1, 3))
+			kind = tables.RouteKind(d.number("route kind", 1, 4))
 		}
-		r.Routes = append(r.Routes, tables.Route{Prefix: prefix, Kind: kind})
+		r.Routes = append(r.Routes, d.route(prefix, kind))
 	}
 	d.tables.RouteTables = append(d.tables.RouteTables, r)
+}
+
+// route draws where a route leads that leads to an ENI: any or none.
+func (d drawer) route(prefix netip.Prefix, kind tables.RouteKind) tables.Route {
+	r := tables.Route{Prefix: prefix, Kind: kind}
+	if kind == tables.Interface {
+		r.ENI = uint32(d.number("route's ENI", 0, 14))
+	}
+	return r
 }
 
 // ruleSet draws prefixes whose ranges do not overlap and are in order.

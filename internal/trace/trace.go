@@ -203,9 +203,21 @@ func (x *Index) again(flows *Flows, key Key, f *Flow, p Packet) (v Verdict, done
 		flows.remove(fwdKey, fwd)
 		return refuse(w.reason, p, true, w.steps), true
 	}
+	if w.arrived.Number != fwd.Device {
+		// The receiver is another, whose packets have another key.
+		delete(flows.Entries, fwd.back(p.Protocol))
+		fwd.Device = w.arrived.Number
+		if flows.Entries[fwd.back(p.Protocol)] != nil {
+			delete(flows.Entries, fwdKey)
+			return refuse(bpf.DropPortExhausted, p, true, w.steps), true
+		}
+		flows.Entries[fwd.back(p.Protocol)] = rev
+	}
 	fwd.Epoch, rev.Epoch = x.Epoch, x.Epoch
-	fwd.Device, fwd.DMAC = w.arrived.Number, w.arrived.MAC
-	rev.SMAC = w.arrived.MAC
+	fwd.DMAC, rev.SMAC, rev.ENI = w.arrived.MAC, w.arrived.MAC, w.arrived.Number
+	if flows.Entries[key] != f {
+		return Verdict{Reason: bpf.DropSpoofed}, true
+	}
 	return flows.forward(key, f, p, false), true
 }
 

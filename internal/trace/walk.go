@@ -56,16 +56,24 @@ func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 		}
 	}
 	w.openSrc = w.openSrc && (me.Ingress == 0 || me.IngressOpen)
+	if me.ReversePath {
+		if back := x.route(me.RouteTable, p.Src.Addr()); back == nil || back.Kind != tables.Interface || back.ENI != me.Number {
+			return w.stop(bpf.DropNoRoute, me.ID, "no-route: no route leads back to %s by %s%s", p.Src.Addr(), me.ID, x.withdrawn(me, p.Src.Addr()))
+		}
+	}
 	route := x.route(me.RouteTable, p.Dst.Addr())
 	switch {
 	case route == nil:
-		return w.stop(bpf.DropNoRoute, x.tableID(me), "no-route: %s has no route to %s", x.tableID(me), p.Dst.Addr())
+		return w.stop(bpf.DropNoRoute, x.tableID(me), "no-route: %s has no route to %s%s", x.tableID(me), p.Dst.Addr(), x.withdrawn(me, p.Dst.Addr()))
 	case route.Kind == tables.Blackhole:
-		return w.stop(bpf.DropBlackhole, x.tableID(me), "blackhole: %s leads %s nowhere", x.tableID(me), route.Prefix)
+		return w.stop(bpf.DropBlackhole, x.tableID(me), "blackhole: %s leads %s nowhere%s", x.tableID(me), route.Prefix, x.withdrawn(me, p.Dst.Addr()))
 	case route.Kind == tables.Internet:
 		return w.stop(bpf.DropNoPublicAddress, x.tableID(me), "no-public-address: %s leads to an internet gateway, and %s has no public address", route.Prefix, me.ID)
 	}
 	at := x.mappings[address{me.Network, p.Dst.Addr()}]
+	if route.Kind == tables.Interface && route.ENI != 0 {
+		at = x.enis[route.ENI]
+	}
 	if at == nil || at.Kind == tables.NAT || at.Kind == tables.NATSource {
 		return w.stop(bpf.DropNoAddress, x.networks[me.Network], "no-address: no ENI of %s accepts packets for %s", x.networks[me.Network], p.Dst.Addr())
 	}
@@ -266,6 +274,19 @@ func (x *Index) tableID(e *tables.ENI) string {
 		return t.ID
 	}
 	return "no route table"
+}
+
+// withdrawn says, if it is so, that a route to an address existed and why it
+// does no more.
+func (x *Index) withdrawn(e *tables.ENI, addr netip.Addr) string {
+	if t := x.routes[e.RouteTable]; t != nil {
+		for _, gone := range t.Withdrawn {
+			if gone.Prefix.Contains(addr) {
+				return ": " + gone.Cause
+			}
+		}
+	}
+	return ""
 }
 
 func groups(e *tables.ENI) string {
