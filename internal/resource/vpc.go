@@ -64,6 +64,7 @@ const (
 	RouteLocal           RouteKind = "local"
 	RouteBlackhole       RouteKind = "blackhole"
 	RouteInternetGateway RouteKind = "internet-gateway"
+	RouteVPNGateway      RouteKind = "vpn-gateway"
 )
 
 // Route is one entry of a route table. The local routes of the VPC's own
@@ -71,7 +72,7 @@ const (
 type Route struct {
 	Destination netip.Prefix `json:"destination"`
 	Kind        RouteKind    `json:"kind"`
-	Target      string       `json:"target,omitempty"` // igw-… for an internet gateway
+	Target      string       `json:"target,omitempty"` // igw-… or vgw-…
 }
 
 // RouteTable is consulted for packets that leave an ENI. A subnet without an
@@ -84,6 +85,9 @@ type RouteTable struct {
 	Main         string                  `json:"main,omitempty"` // association id (rtbassoc-…) if this is the main table
 	Routes       []Route                 `json:"routes,omitempty"`
 	Associations []RouteTableAssociation `json:"associations,omitempty"`
+	// Propagating are the virtual private gateways (vgw-…) whose learned routes
+	// the table has.
+	Propagating []string `json:"propagating,omitempty"`
 }
 
 // RouteTableAssociation ties a subnet to a route table.

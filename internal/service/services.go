@@ -4,6 +4,7 @@ package service
 import (
 	"github.com/isthmus-net/isthmus/internal/service/apigateway"
 	"github.com/isthmus-net/isthmus/internal/service/apigatewayv2"
+	"github.com/isthmus-net/isthmus/internal/service/directconnect"
 	"github.com/isthmus-net/isthmus/internal/service/ec2"
 	"github.com/isthmus-net/isthmus/internal/service/elbv2"
 	"github.com/isthmus-net/isthmus/internal/service/servicediscovery"
@@ -12,6 +13,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/wire"
 	wireapigateway "github.com/isthmus-net/isthmus/internal/wire/apigateway"
 	wireapigatewayv2 "github.com/isthmus-net/isthmus/internal/wire/apigatewayv2"
+	wiredirectconnect "github.com/isthmus-net/isthmus/internal/wire/directconnect"
 	wireec2 "github.com/isthmus-net/isthmus/internal/wire/ec2"
 	wireelbv2 "github.com/isthmus-net/isthmus/internal/wire/elbv2"
 	wireservicediscovery "github.com/isthmus-net/isthmus/internal/wire/servicediscovery"
@@ -28,6 +30,7 @@ func All(db *store.DB) []wire.Service {
 		{API: wireapigateway.API, Server: apigateway.New(db), Partly: apigateway.Partly},
 		{API: wireapigatewayv2.API, Server: apigatewayv2.New(db), Partly: apigatewayv2.Partly},
 		{API: wireservicediscovery.API, Server: servicediscovery.New(db), Partly: servicediscovery.Partly},
+		{API: wiredirectconnect.API, Server: directconnect.New(db), Partly: directconnect.Partly},
 		{API: wirests.API, Server: sts.Service{}},
 	}
 }

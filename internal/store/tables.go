@@ -21,6 +21,10 @@ var (
 	TargetHealth       = NewTable[resource.TargetHealth]("target-health")
 	VPCLinksV1         = NewTable[resource.VPCLinkV1]("vpc-links-v1")
 	VPCLinksV2         = NewTable[resource.VPCLinkV2]("vpc-links-v2")
+	VPNGateways        = NewTable[resource.VPNGateway]("vpn-gateways")
+	DXConnections      = NewTable[resource.DXConnection]("dx-connections")
+	VirtualInterfaces  = NewTable[resource.VirtualInterface]("virtual-interfaces")
+	BGPSessions        = NewTable[resource.BGPSession]("bgp-sessions")
 	Authorities        = NewTable[resource.Authority]("authorities")
 
 	RestAPIs           = NewTable[resource.RestAPI]("rest-apis")

@@ -63,6 +63,7 @@ type Service struct {
 	Health  *resource.NetworkInterface // of the health checker
 	// Resolver is of the process that answers names.
 	Resolver *resource.NetworkInterface
+	BGP      *resource.NetworkInterface // of the process that speaks BGP
 }
 
 // The parts of the service network have ids that follow from the region, so
@@ -86,7 +87,7 @@ func ServiceVPC(r store.Reader, region string) (Service, bool) {
 		}
 		s.Subnets = append(s.Subnets, subnet)
 	}
-	for part, eni := range map[string]**resource.NetworkInterface{"gateway": &s.Gateway, "health": &s.Health, "dns": &s.Resolver} {
+	for part, eni := range map[string]**resource.NetworkInterface{"gateway": &s.Gateway, "health": &s.Health, "dns": &s.Resolver, "bgp": &s.BGP} {
 		if *eni, ok = store.NetworkInterfaces.Get(r, serviceID("eni", region, part)); !ok {
 			return Service{}, false
 		}
@@ -96,7 +97,7 @@ func ServiceVPC(r store.Reader, region string) (Service, bool) {
 
 // EnsureServiceVPC makes API Gateway's network in a region, unless it exists:
 // the VPC, a subnet in each zone, the ENIs of Isthmus's own processes, and what
-// private APIs and resolvers need.
+// private APIs, resolvers and virtual interfaces need.
 func EnsureServiceVPC(tx *store.Tx, region string) error {
 	network, ok := ServiceVPC(tx, region)
 	if !ok {
@@ -106,6 +107,7 @@ func EnsureServiceVPC(tx *store.Tx, region string) error {
 		network, _ = ServiceVPC(tx, region)
 	}
 	ensureResolverGroups(tx, network)
+	ensureBGPGroups(tx, network)
 	return ensureExecuteAPI(tx, region)
 }
 
@@ -133,7 +135,7 @@ func makeServiceVPC(tx *store.Tx, region string) error {
 			return fmt.Errorf("make subnet in %s: %w", z.Name, err)
 		}
 	}
-	for _, part := range []string{"gateway", "health", "dns"} {
+	for _, part := range []string{"gateway", "health", "dns", "bgp"} {
 		id := serviceID("eni", region, part)
 		if _, ok := store.NetworkInterfaces.Get(tx, id); ok {
 			continue

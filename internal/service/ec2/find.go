@@ -32,6 +32,7 @@ var (
 	kindInterface       = kind{"eni-", "network-interface", "InvalidNetworkInterfaceID.NotFound", "networkInterface ID"}
 	kindRouteTable      = kind{"rtb-", "route-table", "InvalidRouteTableID.NotFound", "routeTable ID"}
 	kindInternetGateway = kind{"igw-", "internet-gateway", "InvalidInternetGatewayID.NotFound", "internetGateway ID"}
+	kindVPNGateway      = kind{"vgw-", "vpn-gateway", "InvalidVpnGatewayID.NotFound", "vpnGateway ID"}
 	kindInstance        = kind{"i-", "instance", "InvalidInstanceID.NotFound", "instance ID"}
 	kindService         = kind{"vpce-svc-", "vpc-endpoint-service", "InvalidVpcEndpointServiceId.NotFound", "VpcEndpointService Id"}
 	kindEndpoint        = kind{"vpce-", "vpc-endpoint", "InvalidVpcEndpointId.NotFound", "Vpc Endpoint Id"}

@@ -14,8 +14,8 @@ var Partly = map[string]string{
 	"AuthorizeSecurityGroupEgress":  "no prefix lists; rules for IPv6 are kept, and nothing matches them",
 	"ModifySecurityGroupRules":      "no prefix lists; rules for IPv6 are kept, and nothing matches them",
 
-	"CreateRoute":           "to IPv4 ranges by internet gateways only, through which nothing passes",
-	"ReplaceRoute":          "to IPv4 ranges by internet gateways only, and not of local routes",
+	"CreateRoute":           "to IPv4 ranges by virtual private gateways, and by internet gateways, through which nothing passes",
+	"ReplaceRoute":          "to IPv4 ranges by virtual private gateways and internet gateways, and not of local routes",
 	"AssociateRouteTable":   "with subnets only, not with gateways",
 	"CreateInternetGateway": "a gateway can be attached and routed to; nothing passes it",
 	"DescribeNetworkAcls":   "shows the default network ACL, which lets everything pass",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
@@ -34,11 +35,21 @@ func destination(v4, v6, list *string) (netip.Prefix, error) {
 func routeTo(r store.Reader, c caller, t *resource.RouteTable, to netip.Prefix, target routeTarget) (resource.Route, error) {
 	for _, x := range target.others {
 		if x != nil {
-			return resource.Route{}, unsupported("Routes can lead to internet gateways only, not to %s.", *x)
+			return resource.Route{}, unsupported("Routes can lead to internet gateways and virtual private gateways only, not to %s.", *x)
 		}
 	}
 	if target.gateway == nil {
 		return resource.Route{}, missing("gatewayId")
+	}
+	if strings.HasPrefix(*target.gateway, kindVPNGateway.prefix) {
+		g, err := find(r, c, store.VPNGateways, kindVPNGateway, *target.gateway)
+		if err != nil {
+			return resource.Route{}, err
+		}
+		if g.VPC != t.VPC {
+			return resource.Route{}, invalidValue("route table %s and network gateway %s belong to different networks", t.ID, g.ID)
+		}
+		return resource.Route{Destination: to, Kind: resource.RouteVPNGateway, Target: g.ID}, nil
 	}
 	g, err := find(r, c, store.InternetGateways, kindInternetGateway, *target.gateway)
 	if err != nil {

@@ -37,10 +37,19 @@ func routeTableShape(r store.Reader, t *resource.RouteTable) *ec2.RouteTable {
 			GatewayId:            optional(route.Target),
 			Origin:               wire.Ptr(ec2.RouteOriginCreateRoute), State: wire.Ptr(ec2.RouteStateActive),
 		}
-		if g, ok := store.InternetGateways.Get(r, route.Target); !ok || g.VPC != t.VPC {
+		if !gatewayOf(r, route.Target, t.VPC) {
 			x.State = wire.Ptr(ec2.RouteStateBlackhole)
 		}
 		out.Routes = append(out.Routes, x)
+	}
+	for _, id := range t.Propagating {
+		out.PropagatingVgws = append(out.PropagatingVgws, &ec2.PropagatingVgw{GatewayId: &id})
+		for _, l := range propagated(r, t, id) {
+			out.Routes = append(out.Routes, &ec2.Route{
+				DestinationCidrBlock: wire.Ptr(l.Prefix.String()), GatewayId: &id,
+				Origin: wire.Ptr(ec2.RouteOriginEnableVgwRoutePropagation), State: wire.Ptr(ec2.RouteStateActive),
+			})
+		}
 	}
 	add := func(id, subnet string) {
 		out.Associations = append(out.Associations, &ec2.RouteTableAssociation{
@@ -55,6 +64,28 @@ func routeTableShape(r store.Reader, t *resource.RouteTable) *ec2.RouteTable {
 		add(a.ID, a.Subnet)
 	}
 	return out
+}
+
+// gatewayOf says whether a gateway is that of a VPC.
+func gatewayOf(r store.Reader, gateway, vpc string) bool {
+	if g, ok := store.VPNGateways.Get(r, gateway); ok {
+		return g.VPC == vpc
+	}
+	g, ok := store.InternetGateways.Get(r, gateway)
+	return ok && g.VPC == vpc
+}
+
+// propagated are the routes that a table has from a virtual private gateway.
+func propagated(r store.Reader, t *resource.RouteTable, gateway string) []resource.LearnedRoute {
+	v, ok := store.VPCs.Get(r, t.VPC)
+	if !ok || !gatewayOf(r, gateway, t.VPC) {
+		return nil
+	}
+	sessions := map[string]*resource.BGPSession{}
+	for s := range store.BGPSessions.Scan(r) {
+		sessions[s.Interface] = s
+	}
+	return t.Propagated(v, resource.LearnedRoutes(gateway, store.VirtualInterfaces.List(r), sessions))
 }
 
 func tableRoutes(get func(*ec2.Route) []string) func(*ec2.RouteTable) []string {

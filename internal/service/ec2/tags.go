@@ -115,6 +115,7 @@ var taggables = []taggable{
 	taggableOf(kindInterface, store.NetworkInterfaces),
 	taggableOf(kindRouteTable, store.RouteTables),
 	taggableOf(kindInternetGateway, store.InternetGateways),
+	taggableOf(kindVPNGateway, store.VPNGateways),
 	taggableOf(kindInstance, store.Instances),
 	taggableOf(kindService, store.EndpointServices),
 	taggableOf(kindEndpoint, store.VPCEndpoints),

@@ -79,6 +79,11 @@ func vpcInUse(r store.Reader, v *resource.VPC) bool {
 			return true
 		}
 	}
+	for x := range store.VPNGateways.Scan(r) {
+		if x.VPC == v.ID {
+			return true
+		}
+	}
 	for x := range store.RouteTables.Scan(r) {
 		if x.VPC == v.ID && x.Main == "" {
 			return true

@@ -88,6 +88,11 @@ const (
 	DnsRecordIpTypeServiceDefined = "service-defined"
 )
 
+// Values of GatewayType.
+const (
+	GatewayTypeIpsec1 = "ipsec.1"
+)
+
 // Values of HostnameType.
 const (
 	HostnameTypeIpName       = "ip-name"
@@ -457,4 +462,12 @@ const (
 const (
 	VpcStatePending   = "pending"
 	VpcStateAvailable = "available"
+)
+
+// Values of VpnState.
+const (
+	VpnStatePending   = "pending"
+	VpnStateAvailable = "available"
+	VpnStateDeleting  = "deleting"
+	VpnStateDeleted   = "deleted"
 )

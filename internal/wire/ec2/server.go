@@ -17,6 +17,7 @@ type Server interface {
 	AssignPrivateIpAddresses(context.Context, *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error)
 	AssociateRouteTable(context.Context, *AssociateRouteTableInput) (*AssociateRouteTableOutput, error)
 	AttachInternetGateway(context.Context, *AttachInternetGatewayInput) (*AttachInternetGatewayOutput, error)
+	AttachVpnGateway(context.Context, *AttachVpnGatewayInput) (*AttachVpnGatewayOutput, error)
 	AuthorizeSecurityGroupEgress(context.Context, *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
 	AuthorizeSecurityGroupIngress(context.Context, *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error)
 	CreateInternetGateway(context.Context, *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error)
@@ -29,6 +30,7 @@ type Server interface {
 	CreateVpc(context.Context, *CreateVpcInput) (*CreateVpcOutput, error)
 	CreateVpcEndpoint(context.Context, *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error)
 	CreateVpcEndpointServiceConfiguration(context.Context, *CreateVpcEndpointServiceConfigurationInput) (*CreateVpcEndpointServiceConfigurationOutput, error)
+	CreateVpnGateway(context.Context, *CreateVpnGatewayInput) (*CreateVpnGatewayOutput, error)
 	DeleteInternetGateway(context.Context, *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
 	DeleteNetworkInterface(context.Context, *DeleteNetworkInterfaceInput) (*DeleteNetworkInterfaceOutput, error)
 	DeleteRoute(context.Context, *DeleteRouteInput) (*DeleteRouteOutput, error)
@@ -39,6 +41,7 @@ type Server interface {
 	DeleteVpc(context.Context, *DeleteVpcInput) (*DeleteVpcOutput, error)
 	DeleteVpcEndpointServiceConfigurations(context.Context, *DeleteVpcEndpointServiceConfigurationsInput) (*DeleteVpcEndpointServiceConfigurationsOutput, error)
 	DeleteVpcEndpoints(context.Context, *DeleteVpcEndpointsInput) (*DeleteVpcEndpointsOutput, error)
+	DeleteVpnGateway(context.Context, *DeleteVpnGatewayInput) (*DeleteVpnGatewayOutput, error)
 	DescribeAccountAttributes(context.Context, *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error)
 	DescribeAvailabilityZones(context.Context, *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
 	DescribeDhcpOptions(context.Context, *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error)
@@ -63,8 +66,12 @@ type Server interface {
 	DescribeVpcEndpointServices(context.Context, *DescribeVpcEndpointServicesInput) (*DescribeVpcEndpointServicesOutput, error)
 	DescribeVpcEndpoints(context.Context, *DescribeVpcEndpointsInput) (*DescribeVpcEndpointsOutput, error)
 	DescribeVpcs(context.Context, *DescribeVpcsInput) (*DescribeVpcsOutput, error)
+	DescribeVpnGateways(context.Context, *DescribeVpnGatewaysInput) (*DescribeVpnGatewaysOutput, error)
 	DetachInternetGateway(context.Context, *DetachInternetGatewayInput) (*DetachInternetGatewayOutput, error)
+	DetachVpnGateway(context.Context, *DetachVpnGatewayInput) (*DetachVpnGatewayOutput, error)
+	DisableVgwRoutePropagation(context.Context, *DisableVgwRoutePropagationInput) (*DisableVgwRoutePropagationOutput, error)
 	DisassociateRouteTable(context.Context, *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
+	EnableVgwRoutePropagation(context.Context, *EnableVgwRoutePropagationInput) (*EnableVgwRoutePropagationOutput, error)
 	ModifyNetworkInterfaceAttribute(context.Context, *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
 	ModifySecurityGroupRules(context.Context, *ModifySecurityGroupRulesInput) (*ModifySecurityGroupRulesOutput, error)
 	ModifySubnetAttribute(context.Context, *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
@@ -94,6 +101,7 @@ var API = wire.API{
 		"AssignPrivateIpAddresses":                   wire.MethodOf(Server.AssignPrivateIpAddresses),
 		"AssociateRouteTable":                        wire.MethodOf(Server.AssociateRouteTable),
 		"AttachInternetGateway":                      wire.MethodOf(Server.AttachInternetGateway),
+		"AttachVpnGateway":                           wire.MethodOf(Server.AttachVpnGateway),
 		"AuthorizeSecurityGroupEgress":               wire.MethodOf(Server.AuthorizeSecurityGroupEgress),
 		"AuthorizeSecurityGroupIngress":              wire.MethodOf(Server.AuthorizeSecurityGroupIngress),
 		"CreateInternetGateway":                      wire.MethodOf(Server.CreateInternetGateway),
@@ -106,6 +114,7 @@ var API = wire.API{
 		"CreateVpc":                                  wire.MethodOf(Server.CreateVpc),
 		"CreateVpcEndpoint":                          wire.MethodOf(Server.CreateVpcEndpoint),
 		"CreateVpcEndpointServiceConfiguration":      wire.MethodOf(Server.CreateVpcEndpointServiceConfiguration),
+		"CreateVpnGateway":                           wire.MethodOf(Server.CreateVpnGateway),
 		"DeleteInternetGateway":                      wire.MethodOf(Server.DeleteInternetGateway),
 		"DeleteNetworkInterface":                     wire.MethodOf(Server.DeleteNetworkInterface),
 		"DeleteRoute":                                wire.MethodOf(Server.DeleteRoute),
@@ -116,6 +125,7 @@ var API = wire.API{
 		"DeleteVpc":                                  wire.MethodOf(Server.DeleteVpc),
 		"DeleteVpcEndpointServiceConfigurations":     wire.MethodOf(Server.DeleteVpcEndpointServiceConfigurations),
 		"DeleteVpcEndpoints":                         wire.MethodOf(Server.DeleteVpcEndpoints),
+		"DeleteVpnGateway":                           wire.MethodOf(Server.DeleteVpnGateway),
 		"DescribeAccountAttributes":                  wire.MethodOf(Server.DescribeAccountAttributes),
 		"DescribeAvailabilityZones":                  wire.MethodOf(Server.DescribeAvailabilityZones),
 		"DescribeDhcpOptions":                        wire.MethodOf(Server.DescribeDhcpOptions),
@@ -140,8 +150,12 @@ var API = wire.API{
 		"DescribeVpcEndpointServices":                wire.MethodOf(Server.DescribeVpcEndpointServices),
 		"DescribeVpcEndpoints":                       wire.MethodOf(Server.DescribeVpcEndpoints),
 		"DescribeVpcs":                               wire.MethodOf(Server.DescribeVpcs),
+		"DescribeVpnGateways":                        wire.MethodOf(Server.DescribeVpnGateways),
 		"DetachInternetGateway":                      wire.MethodOf(Server.DetachInternetGateway),
+		"DetachVpnGateway":                           wire.MethodOf(Server.DetachVpnGateway),
+		"DisableVgwRoutePropagation":                 wire.MethodOf(Server.DisableVgwRoutePropagation),
 		"DisassociateRouteTable":                     wire.MethodOf(Server.DisassociateRouteTable),
+		"EnableVgwRoutePropagation":                  wire.MethodOf(Server.EnableVgwRoutePropagation),
 		"ModifyNetworkInterfaceAttribute":            wire.MethodOf(Server.ModifyNetworkInterfaceAttribute),
 		"ModifySecurityGroupRules":                   wire.MethodOf(Server.ModifySecurityGroupRules),
 		"ModifySubnetAttribute":                      wire.MethodOf(Server.ModifySubnetAttribute),

@@ -77,6 +77,16 @@ type AttachInternetGatewayInput struct {
 
 type AttachInternetGatewayOutput struct{}
 
+type AttachVpnGatewayInput struct {
+	VpcId        *string
+	VpnGatewayId *string
+	DryRun       *bool
+}
+
+type AttachVpnGatewayOutput struct {
+	VpcAttachment *VpcAttachment
+}
+
 type AttachmentEnaSrdSpecification struct {
 	EnaSrdEnabled          *bool
 	EnaSrdUdpSpecification *AttachmentEnaSrdUdpSpecification
@@ -366,6 +376,18 @@ type CreateVpcOutput struct {
 	Vpc *Vpc
 }
 
+type CreateVpnGatewayInput struct {
+	AvailabilityZone  *string
+	Type              *string
+	TagSpecifications []*TagSpecification
+	AmazonSideAsn     *int64
+	DryRun            *bool
+}
+
+type CreateVpnGatewayOutput struct {
+	VpnGateway *VpnGateway
+}
+
 type DeleteInternetGatewayInput struct {
 	DryRun            *bool
 	InternetGatewayId *string
@@ -447,6 +469,13 @@ type DeleteVpcInput struct {
 }
 
 type DeleteVpcOutput struct{}
+
+type DeleteVpnGatewayInput struct {
+	VpnGatewayId *string
+	DryRun       *bool
+}
+
+type DeleteVpnGatewayOutput struct{}
 
 type DescribeAccountAttributesInput struct {
 	AttributeNames []string
@@ -751,6 +780,16 @@ type DescribeVpcsOutput struct {
 	NextToken *string
 }
 
+type DescribeVpnGatewaysInput struct {
+	Filters       []*Filter
+	VpnGatewayIds []string
+	DryRun        *bool
+}
+
+type DescribeVpnGatewaysOutput struct {
+	VpnGateways []*VpnGateway
+}
+
 type DetachInternetGatewayInput struct {
 	DryRun            *bool
 	InternetGatewayId *string
@@ -758,6 +797,14 @@ type DetachInternetGatewayInput struct {
 }
 
 type DetachInternetGatewayOutput struct{}
+
+type DetachVpnGatewayInput struct {
+	VpcId        *string
+	VpnGatewayId *string
+	DryRun       *bool
+}
+
+type DetachVpnGatewayOutput struct{}
 
 type DhcpConfiguration struct {
 	Key    *string
@@ -770,6 +817,14 @@ type DhcpOptions struct {
 	OwnerId            *string
 	Tags               []*Tag
 }
+
+type DisableVgwRoutePropagationInput struct {
+	GatewayId    *string
+	RouteTableId *string
+	DryRun       *bool
+}
+
+type DisableVgwRoutePropagationOutput struct{}
 
 type DisassociateRouteTableInput struct {
 	AssociationId *string
@@ -824,6 +879,14 @@ type EnaSrdSpecification struct {
 type EnaSrdUdpSpecification struct {
 	EnaSrdUdpEnabled *bool
 }
+
+type EnableVgwRoutePropagationInput struct {
+	GatewayId    *string
+	RouteTableId *string
+	DryRun       *bool
+}
+
+type EnableVgwRoutePropagationOutput struct{}
 
 type EnclaveOptions struct {
 	Enabled *bool
@@ -1739,6 +1802,11 @@ type Vpc struct {
 	BlockPublicAccessStates     *BlockPublicAccessStates
 }
 
+type VpcAttachment struct {
+	State *string
+	VpcId *string
+}
+
 type VpcCidrBlockAssociation struct {
 	AssociationId  *string
 	CidrBlock      *string
@@ -1803,4 +1871,14 @@ type VpcIpv6CidrBlockAssociation struct {
 	Ipv6CidrBlockState *VpcCidrBlockState
 	NetworkBorderGroup *string
 	Ipv6Pool           *string
+}
+
+type VpnGateway struct {
+	AvailabilityZone *string
+	State            *string
+	Type             *string
+	VpcAttachments   []*VpcAttachment
+	VpnGatewayId     *string
+	AmazonSideAsn    *int64
+	Tags             []*Tag
 }
