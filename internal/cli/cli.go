@@ -50,6 +50,7 @@ type commands struct {
 	ALB     albCmd     `cmd:"" name:"alb" hidden:"" help:"A node of an Application Load Balancer. isthmus serve runs it."`
 	Health  healthCmd  `cmd:"" hidden:"" help:"The health checker. isthmus serve runs it."`
 	DNS     dnsCmd     `cmd:"" hidden:"" name:"dns" help:"The resolver of VPCs. isthmus serve runs it."`
+	BGP     bgpCmd     `cmd:"" hidden:"" name:"bgp" help:"The process that speaks BGP. isthmus serve runs it."`
 }
 
 // exitCode ends a command with a status and without a message.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/bgp"
 	"github.com/isthmus-net/isthmus/internal/control"
 	"github.com/isthmus-net/isthmus/internal/dns"
 	"github.com/isthmus-net/isthmus/internal/dns/config"
@@ -32,6 +33,7 @@ const (
 	uidGateway = 61902
 	uidHealth  = 61903
 	uidDNS     = 61905
+	uidBGP     = 61907
 	gid        = 61900
 )
 
@@ -46,6 +48,8 @@ func allow(role feed.Role, uid int) bool {
 		return uid == uidHealth
 	case "dns":
 		return uid == uidDNS
+	case "bgp":
+		return uid == uidBGP
 	}
 	return false
 }
@@ -262,4 +266,19 @@ func (c *dnsCmd) args() []string {
 		args = append(args, "--forward")
 	}
 	return args
+}
+
+type bgpCmd struct {
+	logFlags
+	Feed string
+}
+
+func (c *bgpCmd) Run(ctx context.Context, env *Env) error {
+	return role(ctx, env, func(ctx context.Context) error {
+		return bgp.Main(ctx, c.Feed, c.logger("bgp", env))
+	})
+}
+
+func (c *bgpCmd) args() []string {
+	return append(append([]string{"bgp"}, c.logFlags.args()...), "--feed", c.Feed)
 }

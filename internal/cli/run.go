@@ -83,7 +83,7 @@ func (c *runCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 
 type execCmd struct {
 	User      string   `help:"User to run the command as, name or number; else with all privileges."`
-	Interface string   `arg:"" help:"Network interface (eni-…), or gateway, health or dns for those of Isthmus's own processes."`
+	Interface string   `arg:"" help:"Network interface (eni-…), or gateway, health, dns or bgp for those of Isthmus's own processes."`
 	Program   []string `arg:"" passthrough:"" help:"The command and its arguments."`
 }
 
@@ -114,7 +114,7 @@ func (c *execCmd) Run(ctx context.Context, env *Env, dir node.Dir) error {
 }
 
 type attachCmd struct {
-	Interface string `arg:"" help:"Network interface (eni-…)."`
+	Interface string `arg:"" help:"Network interface (eni-…), or a virtual interface (dxvif-…) of Direct Connect."`
 	Netns     string `help:"Path of the namespace, such as /run/netns/NAME." xor:"where" placeholder:"PATH"`
 	PID       int    `name:"pid" help:"A process whose namespace it is, such as a container's." xor:"where" placeholder:"N"`
 	Detach    bool   `help:"Take the network interface out again." xor:"where"`
@@ -123,9 +123,12 @@ type attachCmd struct {
 func (attachCmd) Help() string {
 	return examples(`Puts a network interface into a namespace that exists, beside the devices that
 are there. In a namespace that has a default route only what is for the VPC goes
-by way of the network interface.`,
+by way of the network interface. Of a virtual interface it is the customer's end
+that is put there, with the customer's address and no routes: the namespace is
+the customer's router, and speaks BGP.`,
 		"isthmus attach eni-0a1b --netns /run/netns/web",
 		"isthmus attach eni-0a1b --pid $(docker inspect -f '{{.State.Pid}}' web)",
+		"isthmus attach dxvif-0a1b --netns /run/netns/router",
 		"isthmus attach eni-0a1b --detach",
 	)
 }

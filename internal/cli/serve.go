@@ -41,8 +41,8 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return examples(`Runs the control plane, the gateway, the health checker and the resolver as users
-without privileges, and puts what they decide in force. Ctrl-C ends these processes;
+	return examples(`Runs the control plane, the gateway, the health checker, the resolver and the BGP
+process as users without privileges, and puts what they decide in force. Ctrl-C ends these processes;
 packets keep flowing until isthmus down.`,
 		"isthmus serve",
 		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
@@ -201,6 +201,10 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.resolve(ctx); err != nil {
+		return err
+	}
+	bgp := bgpCmd{s.logFlags, s.dir.Feed()}
+	if _, err := s.inside(ctx, supervise.Spec{Name: node.OwnerBGP, Args: bgp.args(), UID: uidBGP}); err != nil {
 		return err
 	}
 	s.group.Go(func() error { return s.balance(ctx) })

@@ -31,6 +31,9 @@ type Input struct {
 	ListenerRules     []*resource.ListenerRule
 	TargetGroups      []*resource.TargetGroup
 	TargetHealth      []*resource.TargetHealth
+	VPNGateways       []*resource.VPNGateway
+	VirtualInterfaces []*resource.VirtualInterface
+	BGPSessions       []*resource.BGPSession
 }
 
 // Tables compiles the tables of the data plane.
@@ -53,6 +56,7 @@ func Tables(in Input) *tables.Tables {
 	c.balance(t)
 	c.invoke(t)
 	c.resolve(t)
+	c.virtualInterfaces(t)
 	for _, s := range c.ruleSets {
 		t.RuleSets = append(t.RuleSets, s.set)
 	}
@@ -94,6 +98,7 @@ type compiler struct {
 	balancers    map[string]*resource.LoadBalancer
 	nodes        map[string]*resource.LoadBalancer // by the node's ENI
 	processes    map[processKey]*resource.NetworkInterface
+	onPremises   onPremises
 }
 
 // processKey names one of Isthmus's own processes that have an ENI.
@@ -121,6 +126,7 @@ func newCompiler(in Input) *compiler {
 		nodes:        map[string]*resource.LoadBalancer{},
 		processes:    map[processKey]*resource.NetworkInterface{},
 	}
+	c.onPremises = newOnPremises(in)
 	for _, r := range in.RouteTables {
 		if r.Main != "" {
 			c.mainTables[r.VPC] = r.Number
@@ -172,9 +178,12 @@ func (c *compiler) routeTable(r *resource.RouteTable, vpc *resource.VPC) tables.
 			kind = tables.Local
 		case resource.RouteInternetGateway:
 			kind = tables.Internet
+		case resource.RouteVPNGateway: // below
+			continue
 		}
 		t.Routes = append(t.Routes, tables.Route{Prefix: route.Destination, Kind: kind})
 	}
+	c.onPremises.extend(&t, r, vpc)
 	slices.SortFunc(t.Routes, func(a, b tables.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
 	return t
 }

@@ -25,6 +25,7 @@ const (
 	roleGateway feed.Role = "gateway"
 	roleHealth  feed.Role = "health"
 	roleDNS     feed.Role = "dns"
+	roleBGP     feed.Role = "bgp"
 )
 
 // controller turns each snapshot of the store into configuration.
@@ -40,6 +41,8 @@ type controller struct {
 	published map[feed.Role]publication
 	revision  int64             // of the snapshot that was compiled last
 	held      map[feed.Role]any // configuration of it that is yet to be published
+
+	bgpGone time.Time // since when no BGP process is connected; zero: one is
 }
 
 // publication is the configuration that a role was given last.
@@ -104,7 +107,7 @@ func (c *controller) compile(s *store.Snapshot) error {
 	}
 	g.Certificate, g.Key = leaf.certificate, leaf.key
 	c.tracer.set(t, s)
-	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region))}
+	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region)), roleBGP: compile.BGP(in, c.region)}
 	nodes := compile.ALB(in)
 	compile.FingerprintALB(nodes, t)
 	for eni, config := range nodes {
@@ -181,15 +184,19 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 			return 0, err
 		}
 	}
+	again, err := c.bgpAway(ctx, s, time.Now())
+	if err != nil {
+		return 0, err
+	}
 	next := nextDrained(s)
 	if next.IsZero() {
-		return idle, nil
+		return again, nil
 	}
 	if wait := time.Until(next); wait > 0 {
-		return wait, nil
+		return min(wait, again), nil
 	}
-	_, err := c.db.Update(ctx, drained(time.Now()))
-	return idle, err
+	_, err = c.db.Update(ctx, drained(time.Now()))
+	return again, err
 }
 
 // served says whether the gateway and the resolver, too, have applied what

@@ -21,6 +21,9 @@ func dataPlane(r store.Reader) compile.Input {
 		ListenerRules:     store.ListenerRules.List(r),
 		TargetGroups:      store.TargetGroups.List(r),
 		TargetHealth:      store.TargetHealth.List(r),
+		VPNGateways:       store.VPNGateways.List(r),
+		VirtualInterfaces: store.VirtualInterfaces.List(r),
+		BGPSessions:       store.BGPSessions.List(r),
 	}
 }
 

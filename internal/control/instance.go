@@ -136,6 +136,10 @@ type AttachParams struct {
 // that was attached so.
 func (c *controller) attachInterface(ctx context.Context, p AttachParams) (out Instance, err error) {
 	_, err = c.db.Update(ctx, func(tx *store.Tx) error {
+		if v, ok := store.VirtualInterfaces.Get(tx, p.Interface); ok {
+			out = Instance{Interface: v.ID, Number: v.CustomerNumber, Address: v.CustomerAddress.Addr()}
+			return attachVirtualInterface(tx, v, p)
+		}
 		n, ok := store.NetworkInterfaces.Get(tx, p.Interface)
 		switch {
 		case !ok:
@@ -157,4 +161,23 @@ func (c *controller) attachInterface(ctx context.Context, p AttachParams) (out I
 		return nil
 	})
 	return out, err
+}
+
+// attachVirtualInterface puts the customer's end of a virtual interface into
+// the namespace of its router, or takes it out.
+func attachVirtualInterface(tx *store.Tx, v *resource.VirtualInterface, p AttachParams) error {
+	g, ok := store.VPNGateways.Get(tx, v.Gateway)
+	switch {
+	case p.Detach && v.Attachment == nil:
+		return fmt.Errorf("detach %s: it is attached to nothing", v.ID)
+	case !p.Detach && v.Attachment != nil:
+		return fmt.Errorf("attach %s: it is attached to %s already; detach it first", v.ID, v.Attachment.Netns)
+	case !p.Detach && (!ok || g.VPC == ""):
+		return fmt.Errorf("attach %s: its virtual private gateway %s is attached to no VPC", v.ID, v.Gateway)
+	}
+	if v.Attachment = nil; !p.Detach {
+		v.Attachment = &resource.Attachment{ID: vpc.NewID("eni-attach"), Netns: p.Netns}
+	}
+	store.VirtualInterfaces.Put(tx, v)
+	return nil
 }

@@ -121,4 +121,5 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
 	c.feed.Handle("callers", only(roleGateway, c.callers))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
+	c.feed.Handle("bgp", only(roleBGP, c.reportBGP))
 }

@@ -12,11 +12,11 @@ import (
 // named are endpoints that wait for the resolver too; nobody calls the others,
 // which are a VPC link's, by name.
 type unsettled struct {
-	endpoints, named, balancers, linksV1, linksV2 []string
+	endpoints, named, balancers, linksV1, linksV2, virtualInterfaces []string
 }
 
 func (u unsettled) empty() bool {
-	return len(u.endpoints)+len(u.named)+len(u.balancers)+len(u.linksV1)+len(u.linksV2) == 0
+	return len(u.endpoints)+len(u.named)+len(u.balancers)+len(u.linksV1)+len(u.linksV2)+len(u.virtualInterfaces) == 0
 }
 
 // findUnsettled finds them, but for the load balancers that do not serve yet.
@@ -43,6 +43,11 @@ func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool) (u 
 	for l := range store.VPCLinksV2.Scan(r) {
 		if l.Status == resource.VPCLinkPending && len(l.Interfaces) > 0 {
 			u.linksV2 = append(u.linksV2, l.ID)
+		}
+	}
+	for v := range store.VirtualInterfaces.Scan(r) {
+		if !v.Provisioned {
+			u.virtualInterfaces = append(u.virtualInterfaces, v.ID)
 		}
 	}
 	return u
@@ -73,6 +78,12 @@ func settle(tx *store.Tx, u unsettled) error {
 		if l, ok := store.VPCLinksV2.Get(tx, id); ok && l.Status == resource.VPCLinkPending {
 			l.Status, l.StatusMessage = resource.VPCLinkAvailable, linkV2Ready
 			store.VPCLinksV2.Put(tx, l)
+		}
+	}
+	for _, id := range u.virtualInterfaces {
+		if v, ok := store.VirtualInterfaces.Get(tx, id); ok {
+			v.Provisioned = true
+			store.VirtualInterfaces.Put(tx, v)
 		}
 	}
 	return nil

@@ -29,6 +29,7 @@ const (
 	OwnerGateway = "gateway"
 	OwnerHealth  = "health"
 	OwnerDNS     = "dns"
+	OwnerBGP     = "bgp"
 )
 
 // Control is the control process, as package feed reaches it.
@@ -228,7 +229,7 @@ func (n *Node) Namespace(name string) (id, path string, ns *netns.NS, err error)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	id = name
-	if name == OwnerGateway || name == OwnerHealth || name == OwnerDNS {
+	if name == OwnerGateway || name == OwnerHealth || name == OwnerDNS || name == OwnerBGP {
 		id = owned(n.tables, name)
 	}
 	d, problem := n.find(id)

@@ -16,7 +16,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/netns"
 )
 
-// mtu of every device, bytes: what a VPC carries.
+// mtu of a device, bytes, unless it is given another: what a VPC carries.
 const mtu = 9001
 
 // device is a device that is plugged in.
@@ -109,9 +109,9 @@ func (f *fabric) pair(s spec, ns *netns.NS, nl *netlink.Handle) (netlink.Link, e
 		return nil, err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = name, mtu
+	attrs.Name, attrs.MTU = name, s.mtu
 	veth := netlink.NewVeth(attrs)
-	veth.PeerName, veth.PeerMTU, veth.PeerHardwareAddr = peer, mtu, s.mac[:]
+	veth.PeerName, veth.PeerMTU, veth.PeerHardwareAddr = peer, uint32(s.mtu), s.mac[:]
 	veth.PeerNamespace = netlink.NsFd(ns.Fd())
 	if err := f.nl.LinkAdd(veth); err != nil {
 		return nil, fmt.Errorf("create %s: %w", name, err)
@@ -149,8 +149,8 @@ func configure(nl *netlink.Handle, d *device) error {
 			return fmt.Errorf("set MAC address: %w", err)
 		}
 	}
-	if a.MTU != mtu {
-		if err := nl.LinkSetMTU(link, mtu); err != nil {
+	if a.MTU != d.mtu {
+		if err := nl.LinkSetMTU(link, d.mtu); err != nil {
 			return fmt.Errorf("set MTU: %w", err)
 		}
 	}
@@ -214,6 +214,9 @@ func removeAddress(nl *netlink.Handle, index int, p netip.Prefix) error {
 // route leads everything to the subnet's router; in a namespace that has a
 // default route of its own, only what is for the VPC.
 func route(nl *netlink.Handle, link netlink.Link, s spec) error {
+	if s.noRoutes {
+		return nil
+	}
 	have, err := dump(func() ([]netlink.Route, error) { return nl.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)

@@ -34,6 +34,9 @@ type place struct {
 	// shares: what is sent appears as from another ENI, whose own programs
 	// send too. The two must not take one source port.
 	shares bool
+	mtu    int
+	// noRoutes: the namespace is a router, whose routes are its own.
+	noRoutes bool
 }
 
 func (s spec) equal(o spec) bool {
@@ -46,8 +49,8 @@ func (s spec) router() netip.Addr { return s.subnet.Masked().Addr().Next() }
 // hostName is the name of an ENI's device in the fabric.
 func hostName(number uint32) string { return fmt.Sprintf("eni%d", number) }
 
-// interfaceID is what an ENI's id looks like. It becomes a file's name.
-var interfaceID = regexp.MustCompile(`^eni-[0-9a-z]{1,64}$`)
+// interfaceID is what an ENI's id, or a virtual interface's, looks like. It becomes a file's name.
+var interfaceID = regexp.MustCompile(`^(eni|dxvif)-[0-9a-z]{1,64}$`)
 
 // wanted lists the devices that the tables ask for, by number. An ENI that
 // can't have the device it asks for has an error instead.
@@ -81,6 +84,7 @@ func wanted(t *tables.Tables, dir Dir) ([]spec, map[uint32]error) {
 			place: place{
 				number: e.Number, id: e.ID, netns: e.Device.Netns, own: e.Device.Netns == "",
 				mac: e.MAC, subnet: e.Subnet, primary: e.Addresses[0], source: e.Addresses[0], shares: e.Owner == OwnerHealth,
+				mtu: cmp.Or(e.Device.MTU, mtu), noRoutes: e.Device.NoRoutes,
 			},
 			extra:  slices.Concat(e.Addresses[1:], carried[e.Number]),
 			locals: locals[e.RouteTable],

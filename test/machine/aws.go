@@ -5,6 +5,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/directconnect"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/servicediscovery"
@@ -22,6 +23,7 @@ type AWS struct {
 	REST    *apigateway.Client
 	HTTP    *apigatewayv2.Client
 	Map     *servicediscovery.Client
+	Direct  *directconnect.Client
 	STS     *sts.Client
 }
 
@@ -42,6 +44,7 @@ func (m *Machine) AWS(account string) AWS {
 		REST:    apigateway.NewFromConfig(c),
 		HTTP:    apigatewayv2.NewFromConfig(c),
 		Map:     servicediscovery.NewFromConfig(c),
+		Direct:  directconnect.NewFromConfig(c),
 		STS:     sts.NewFromConfig(c),
 	}
 }

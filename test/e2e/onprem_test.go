@@ -1,0 +1,319 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/directconnect"
+	dxtypes "github.com/aws/aws-sdk-go-v2/service/directconnect/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/isthmus-net/isthmus/test/machine"
+)
+
+const (
+	onPremises = "192.168.50.0/24"
+	amazonSide = "169.254.10.1"
+	customers  = "169.254.10.2"
+)
+
+// onPrem is a site whose VPC an on-premises network is joined to.
+type onPrem struct {
+	*testing.T
+	m       *machine.Machine
+	site    *machine.Site
+	router  *machine.Router
+	gateway string // vgw-…
+	table   string // rtb-…, the VPC's main one
+	wire    string // dxvif-…
+}
+
+func newOnPrem(t *testing.T, m *machine.Machine, s *machine.Site) *onPrem {
+	t.Helper()
+	ctx, api := t.Context(), s.AWS.EC2
+	o := &onPrem{T: t, m: m, site: s}
+	g, err := api.CreateVpnGateway(ctx, &ec2.CreateVpnGatewayInput{Type: ec2types.GatewayTypeIpsec1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.gateway = *g.VpnGateway.VpnGatewayId
+	if _, err := api.AttachVpnGateway(ctx, &ec2.AttachVpnGatewayInput{VpnGatewayId: &o.gateway, VpcId: &s.VPC}); err != nil {
+		t.Fatal(err)
+	}
+	o.table = *o.routeTable().RouteTableId
+	if _, err := api.EnableVgwRoutePropagation(ctx, &ec2.EnableVgwRoutePropagationInput{GatewayId: &o.gateway, RouteTableId: &o.table}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.AWS.Direct.CreateConnection(ctx, &directconnect.CreateConnectionInput{
+		Location: aws.String("EqDC2"), Bandwidth: aws.String("1Gbps"), ConnectionName: aws.String("office"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.AWS.Direct.CreatePrivateVirtualInterface(ctx, &directconnect.CreatePrivateVirtualInterfaceInput{
+		ConnectionId: c.ConnectionId,
+		NewPrivateVirtualInterface: &dxtypes.NewPrivateVirtualInterface{
+			VirtualInterfaceName: aws.String("office"), Vlan: 101, Asn: 65000, VirtualGatewayId: &o.gateway,
+			AmazonAddress: aws.String(amazonSide + "/30"), CustomerAddress: aws.String(customers + "/30"),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.wire = *v.VirtualInterfaceId
+	if o.router, err = m.Router(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(o.router.LogPath())
+			t.Logf("BIRD's log:\n%s", log)
+		}
+		if err := o.router.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	output(t, m.Isthmus(ctx, "attach", o.wire, "--netns", o.router.Netns))
+	return o
+}
+
+func (o *onPrem) routeTable() ec2types.RouteTable {
+	o.Helper()
+	out, err := o.site.AWS.EC2.DescribeRouteTables(o.Context(), &ec2.DescribeRouteTablesInput{
+		Filters: []ec2types.Filter{{Name: aws.String("vpc-id"), Values: []string{o.site.VPC}}},
+	})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return out.RouteTables[0]
+}
+
+// start starts BIRD.
+func (o *onPrem) start(others ...string) {
+	o.Helper()
+	if err := o.router.Start(amazonSide, customers, others...); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// session waits until the session is up or down, and the learned routes are
+// these.
+func (o *onPrem) session(status dxtypes.BGPStatus, routes ...string) {
+	o.Helper()
+	if err := machine.Until(o.Context(), 30*time.Second, func() (bool, string, error) {
+		v, err := o.site.AWS.Direct.DescribeVirtualInterfaces(o.Context(), &directconnect.DescribeVirtualInterfacesInput{VirtualInterfaceId: &o.wire})
+		if err != nil {
+			return false, "", err
+		}
+		is := v.VirtualInterfaces[0]
+		state := map[dxtypes.BGPStatus]dxtypes.VirtualInterfaceState{
+			dxtypes.BGPStatusUp: dxtypes.VirtualInterfaceStateAvailable, dxtypes.BGPStatusDown: dxtypes.VirtualInterfaceStateDown,
+		}[status]
+		var have []string
+		for _, r := range o.routeTable().Routes {
+			if r.Origin == ec2types.RouteOriginEnableVgwRoutePropagation && *r.GatewayId == o.gateway {
+				have = append(have, *r.DestinationCidrBlock)
+			}
+		}
+		ok := is.BgpPeers[0].BgpStatus == status && is.VirtualInterfaceState == state && slices.Equal(have, routes)
+		return ok, fmt.Sprint("the session is ", is.BgpPeers[0].BgpStatus, ", the interface ", is.VirtualInterfaceState, ", routes ", have), nil
+	}); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// curl calls from the host behind the router; "" if nobody answers.
+func (o *onPrem) curl(args ...string) string {
+	o.Helper()
+	out, err := o.router.Host(o.Context(), "curl", append([]string{"-sS", "-m", "3"}, args...)...).CombinedOutput()
+	if err != nil {
+		o.Logf("%q: %v: %s", args, err, out)
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// eventually waits until a call from on-premises answers so.
+func (o *onPrem) eventually(want string, args ...string) {
+	o.Helper()
+	if err := machine.Until(o.Context(), 20*time.Second, func() (bool, string, error) {
+		got := o.curl(args...)
+		return got == want, got, nil
+	}); err != nil {
+		o.Fatalf("%q: want %q: %v", args, want, err)
+	}
+}
+
+func (o *onPrem) allow(group string, ports ...int32) {
+	o.Helper()
+	for _, p := range ports {
+		if _, err := o.site.AWS.EC2.AuthorizeSecurityGroupIngress(o.Context(), &ec2.AuthorizeSecurityGroupIngressInput{
+			GroupId: &group, IpPermissions: []ec2types.IpPermission{{
+				IpProtocol: aws.String("tcp"), FromPort: &p, ToPort: &p, IpRanges: []ec2types.IpRange{{CidrIp: aws.String(onPremises)}},
+			}},
+		}); err != nil {
+			o.Fatal(err)
+		}
+	}
+}
+
+// trace tells verdict and steps of a packet.
+func (o *onPrem) trace(args ...string) string {
+	o.Helper()
+	out, _ := o.m.Isthmus(o.Context(), "trace", args...).CombinedOutput() // a drop is a failure too
+	return string(out)
+}
+
+// TestOnPremises: from a network behind a customer's router, which BIRD joins
+// to a VPC, an instance, a load balancer and a private API answer, and an
+// instance reaches a host there; without the session nothing does, and the
+// cause is named.
+func TestOnPremises(t *testing.T) {
+	m := start(t)
+	s := site(t, m, accountA, machine.SiteOptions{})
+	o := newOnPrem(t, m, s)
+	o.session(dxtypes.BGPStatusDown)
+	o.start()
+	o.session(dxtypes.BGPStatusUp, onPremises)
+	o.allow(s.Group, 80)
+
+	instance := func() { o.eventually(accountA+" "+machine.OnPremisesHost+" /", "http://"+machine.BackendAddress+"/") }
+	instance()
+	t.Run("a load balancer", func(t *testing.T) {
+		o.eventually(accountA+" "+s.Node+" /lb", "http://"+s.Node+"/lb")
+	})
+	t.Run("from an instance", func(t *testing.T) {
+		server := o.router.Host(t.Context(), "socat", "TCP-LISTEN:7000,fork,reuseaddr", "SYSTEM:echo $SOCAT_PEERADDR")
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { server.Process.Kill(); server.Wait() }()
+		if err := machine.Until(t.Context(), 10*time.Second, func() (bool, string, error) {
+			out, err := machine.Output(m.Run(t.Context(), accountA, s.Subnet, "", []string{"--private-ip", "10.0.1.60"},
+				"socat", "-T2", "-", "TCP:"+machine.OnPremisesHost+":7000,connect-timeout=2"))
+			return strings.TrimSpace(out) == "10.0.1.60", fmt.Sprint(out, err), nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a source that was not announced", func(t *testing.T) {
+		if got := o.trace("--from", o.wire, "--source", "192.168.77.1", "--to", machine.BackendAddress+":80"); !strings.Contains(got, "no-route: no route leads back to 192.168.77.1") {
+			t.Error(got)
+		}
+	})
+
+	// The private API, which lets only the host in, by its own address.
+	endpoint, address := o.endpoint()
+	api := overV1(t, s)
+	patch(t, s.AWS, api.ID, "/endpointConfiguration/types/0", "PRIVATE", "/endpointConfiguration/vpcEndpointIds", endpoint,
+		"/policy", policyOf(allowAll(), denyIf("NotIpAddress", "aws:VpcSourceIp", machine.OnPremisesHost+"/32")))
+	deploy(t, s.AWS, api.ID)
+	call := []string{"--cacert", authorityFile(t, m), "--connect-to", "::" + address + ":", "https://" + api.ID + ".execute-api.us-east-1.amazonaws.com/prod/pets"}
+	private := func() { o.eventually(accountA+" "+s.Node+" /pets", call...) }
+	private()
+
+	// A restart of the control process is no matter for the session.
+	since := o.uptime()
+	kill(t, "control", processes(t, m)["control"])
+	private()
+	if now := o.uptime(); now != since {
+		t.Errorf("the session began anew: %s, before %s", now, since)
+	}
+
+	if err := o.router.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	o.session(dxtypes.BGPStatusDown)
+	if got := o.curl(call...); got != "" {
+		t.Errorf("without a session: %s", got)
+	}
+	cause := "propagated routes of " + o.gateway + " are withdrawn because the BGP session of " + o.wire + " with " + customers + " (AS 65000) is down"
+	for _, args := range [][]string{
+		{"--from", o.wire, "--source", machine.OnPremisesHost, "--to", address + ":443"},
+		{"--from", o.backend(), "--to", machine.OnPremisesHost + ":7000"},
+	} {
+		if got := o.trace(args...); !strings.Contains(got, "no-route: ") || !strings.Contains(got, cause) {
+			t.Errorf("%q: %s", args, got)
+		}
+	}
+	// With a route that the router has not from BGP, the packets are dropped
+	// at the wire.
+	output(t, o.router.Command(t.Context(), "ip", "route", "add", "10.0.0.0/16", "via", amazonSide))
+	if got := o.curl(call...); got != "" {
+		t.Errorf("with a route, but no session: %s", got)
+	}
+	if status := output(t, m.Isthmus(t.Context(), "status")); !hasLine(status, "no-route", o.wire) {
+		t.Errorf("no drop is counted:\n%s", status)
+	}
+	output(t, o.router.Command(t.Context(), "ip", "route", "del", "10.0.0.0/16"))
+
+	o.start()
+	o.session(dxtypes.BGPStatusUp, onPremises)
+	instance()
+	private()
+}
+
+func hasLine(text string, words ...string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// endpoint makes an interface endpoint of private APIs that lets the
+// on-premises network in.
+func (o *onPrem) endpoint() (id, address string) {
+	o.Helper()
+	api, ctx := o.site.AWS.EC2, o.Context()
+	g, err := api.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("endpoint"), Description: aws.String("the endpoint"), VpcId: &o.site.VPC})
+	if err != nil {
+		o.Fatal(err)
+	}
+	o.allow(*g.GroupId, 443)
+	e, err := api.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
+		VpcId: &o.site.VPC, ServiceName: aws.String(executeAPI), VpcEndpointType: ec2types.VpcEndpointTypeInterface,
+		SubnetIds: []string{o.site.Subnet}, SecurityGroupIds: []string{*g.GroupId}, PrivateDnsEnabled: aws.Bool(false),
+	})
+	if err != nil {
+		o.Fatal(err)
+	}
+	n, err := api.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: e.VpcEndpoint.NetworkInterfaceIds})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return *e.VpcEndpoint.VpcEndpointId, *n.NetworkInterfaces[0].PrivateIpAddress
+}
+
+// backend is the network interface of the site's instance.
+func (o *onPrem) backend() string {
+	o.Helper()
+	n, err := o.site.AWS.EC2.DescribeNetworkInterfaces(o.Context(), &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{
+		{Name: aws.String("vpc-id"), Values: []string{o.site.VPC}},
+		{Name: aws.String("addresses.private-ip-address"), Values: []string{machine.BackendAddress}},
+	}})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return *n.NetworkInterfaces[0].NetworkInterfaceId
+}
+
+// uptime is since when the router has its session, as BIRD tells.
+func (o *onPrem) uptime() string {
+	o.Helper()
+	out := output(o.T, o.router.Command(o.Context(), "birdc", "-s", o.router.Control(), "show", "protocols", "aws"))
+	for line := range strings.SplitSeq(out, "\n") {
+		if f := strings.Fields(line); len(f) > 5 && f[0] == "aws" {
+			return f[4]
+		}
+	}
+	o.Fatalf("BIRD tells of no session: %s", out)
+	return ""
+}
