@@ -17,6 +17,7 @@ func TestImports(t *testing.T) {
 		"internal/gateway":  {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/alb":      {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/health":   {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
+		"internal/bgp":      {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/dns":      {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/compile":  {"internal/store", "internal/service", "internal/control", "internal/node", "internal/vpc", "internal/datapath"},
 		"internal/trace":    {"internal/store", "internal/service", "internal/control", "internal/node", "internal/datapath"},

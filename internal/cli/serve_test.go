@@ -278,7 +278,7 @@ func TestServe(t *testing.T) {
 	m := newMachine(t)
 	serve := m.serve()
 	before := m.status()
-	if len(before.Processes) != 4 || len(before.Interfaces) != 3 {
+	if len(before.Processes) != 5 || len(before.Interfaces) != 4 {
 		t.Fatalf("status %+v", before)
 	}
 	if out, err := m.isthmus("exec", "gateway", "--", "readlink", "/proc/self/ns/net"); err != nil {
@@ -294,7 +294,7 @@ func TestServe(t *testing.T) {
 	if !errors.As(err, &failed) || failed.ExitCode() != 7 {
 		t.Errorf("run: %v", err)
 	}
-	if n := len(m.status().Interfaces); n != 5 { // two are the resolver of the VPC
+	if n := len(m.status().Interfaces); n != 6 { // two are the resolver of the VPC
 		t.Errorf("%d interfaces after the program", n)
 	}
 

@@ -234,7 +234,7 @@ func TestServiceVPC(t *testing.T) {
 	if n := len(store.VPCs.List(r)); n != 2 {
 		t.Errorf("%d VPCs, want one a region", n)
 	}
-	if n := len(store.NetworkInterfaces.List(r)); n != 6 {
-		t.Errorf("%d interfaces, want three a region", n)
+	if n := len(store.NetworkInterfaces.List(r)); n != 8 {
+		t.Errorf("%d interfaces, want four a region", n)
 	}
 }

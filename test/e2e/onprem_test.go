@@ -279,7 +279,7 @@ func (o *onPrem) endpoint() (id, address string) {
 	}
 	o.allow(*g.GroupId, 443)
 	e, err := api.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
-		VpcId: &o.site.VPC, ServiceName: aws.String(executeAPI), VpcEndpointType: ec2types.VpcEndpointTypeInterface,
+		VpcId: &o.site.VPC, ServiceName: aws.String(machine.ExecuteAPI), VpcEndpointType: ec2types.VpcEndpointTypeInterface,
 		SubnetIds: []string{o.site.Subnet}, SecurityGroupIds: []string{*g.GroupId}, PrivateDnsEnabled: aws.Bool(false),
 	})
 	if err != nil {
