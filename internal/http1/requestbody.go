@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type requestBody struct {
 	received int64
 	expect   bool // the client waits for 100 Continue
 	fault    error
+	whole    atomic.Bool // the end was reached
 }
 
 func newRequestBody(c *serverConn, f framing) *requestBody {
@@ -52,6 +54,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.received += int64(n)
 	if b.bodyReader.ended() {
 		b.conn.in.readable = nil
+		b.whole.Store(true)
 	}
 	var refused *Refusal
 	var timeout net.Error
@@ -69,14 +72,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 }
 
 // ended tells whether the whole body was read, without waiting for a reader.
-func (b *requestBody) ended() bool {
-	w := &b.conn.watch
-	if !w.reading.TryLock() {
-		return false
-	}
-	defer w.reading.Unlock()
-	return b.bodyReader.ended()
-}
+func (b *requestBody) ended() bool { return b.whole.Load() }
 
 // beforeRead sets the deadline of the next piece. Single bytes, each in time,
 // must not hold a connection for ever.
@@ -100,24 +96,26 @@ const watchAfter = 50 * time.Millisecond
 // watch looks, while a request is handled, whether its client is still there,
 // and keeps the connection's readers apart.
 type watch struct {
-	conn  *serverConn
-	timer *time.Timer
-	body  *requestBody
+	conn   *serverConn
+	timer  *time.Timer
+	body   *requestBody
+	active bool          // between begin and end; the connection's goroutine's own
+	looked chan struct{} // holds one when a look has ended that asks for no other
 
 	reading sync.Mutex // held while the connection is read during a request
-	state   sync.Mutex // guards over, and with it the deadline
+	state   sync.Mutex // guards over, and with it the deadline and the timer
 	over    bool       // the request has been answered
 }
 
 func (w *watch) init(c *serverConn) {
-	w.conn, w.over = c, true
+	w.conn, w.over, w.looked = c, true, make(chan struct{}, 1)
 }
 
 func (w *watch) begin(body *requestBody) {
+	w.active, w.body = true, body
 	w.state.Lock()
-	// A look for the last request may be late, and takes itself for this one's.
-	w.over, w.body = false, body
-	w.state.Unlock()
+	defer w.state.Unlock()
+	w.over = false
 	if w.timer == nil {
 		w.timer = time.AfterFunc(watchAfter, w.look)
 	} else {
@@ -125,29 +123,28 @@ func (w *watch) begin(body *requestBody) {
 	}
 }
 
-// end makes the connection the caller's alone again.
+// end makes the connection the caller's alone again. No look outlives it.
 func (w *watch) end() {
-	quiet := w.timer.Stop() && w.body == nil
+	if !w.active {
+		return
+	}
+	w.active = false
 	w.state.Lock()
 	w.over = true
-	if !quiet {
+	looking := !w.timer.Stop()
+	if looking || w.body != nil {
 		w.conn.conn.SetReadDeadline(time.Unix(1, 0)) // wakes a reader
 	}
 	w.state.Unlock()
-	if !quiet {
-		w.reading.Lock()
-		if w.conn.in.readable = nil; w.body != nil {
-			w.body.fault = errBodyClosed
-		}
-		w.body = nil
-		w.reading.Unlock()
+	if looking {
+		<-w.looked
 	}
-}
-
-// stop ends watching for good.
-func (w *watch) stop() {
-	if w.timer != nil {
-		w.end()
+	if w.body != nil {
+		// Whoever still forwards the body must not read what follows it.
+		w.reading.Lock()
+		w.conn.in.readable, w.body.fault = nil, errBodyClosed
+		w.reading.Unlock()
+		w.body = nil
 	}
 }
 
@@ -167,26 +164,28 @@ func (w *watch) setDeadline(t time.Time) bool {
 	return !w.over
 }
 
+// again asks for another look, unless the request has been answered.
+func (w *watch) again() bool {
+	w.state.Lock()
+	defer w.state.Unlock()
+	if !w.over {
+		w.timer.Reset(watchAfter)
+	}
+	return !w.over
+}
+
 // look is called by the timer. It reads ahead, once the request's body has been
 // read, into the buffer of the next request.
 func (w *watch) look() {
 	w.reading.Lock()
 	defer w.reading.Unlock()
-	in := w.conn.in
-	switch {
-	case w.isOver() || in.buffered() > 0:
+	if w.body != nil && !w.body.bodyReader.ended() && w.again() {
 		return
-	case w.body != nil && !w.body.bodyReader.ended():
-		w.state.Lock()
-		if !w.over {
-			w.timer.Reset(watchAfter)
+	}
+	if in := w.conn.in; in.buffered() == 0 && w.setDeadline(time.Time{}) {
+		if err := in.await(); err != nil && !w.isOver() {
+			w.conn.cancel(errors.Join(ErrGone, err))
 		}
-		w.state.Unlock()
-		return
-	case !w.setDeadline(time.Time{}):
-		return
 	}
-	if err := in.await(); err != nil && !w.isOver() {
-		w.conn.cancel(errors.Join(ErrGone, err))
-	}
+	w.looked <- struct{}{}
 }

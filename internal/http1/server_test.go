@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -325,4 +326,37 @@ func BenchmarkProxy(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Requests that take about as long as the watch waits are each answered once,
+// and nobody reads the connection beside the server.
+func TestLateLooks(t *testing.T) {
+	_, at := start(t, func(_ context.Context, r *Request) *Response {
+		if r.Body != nil {
+			if _, err := io.ReadAll(r.Body); err != nil {
+				return &Response{Status: 400}
+			}
+		}
+		<-time.After(watchAfter - 200*time.Microsecond)
+		return text(r.Target)
+	}, Options{})
+	var clients sync.WaitGroup
+	for range 16 {
+		c := dial(t, at)
+		clients.Go(func() {
+			r := bufio.NewReader(c)
+			for i := range 30 {
+				fmt.Fprintf(c, "POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", i, i%2, "x"[:i%2])
+				a, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if body, _ := io.ReadAll(a.Body); string(body) != fmt.Sprintf("/%d", i) {
+					t.Errorf("%q", body)
+				}
+			}
+		})
+	}
+	clients.Wait()
 }

@@ -72,7 +72,7 @@ func (c *serverConn) serve() {
 		}
 		c.cancel(ErrGone)
 		c.socket.Close()
-		c.watch.stop()
+		c.watch.end()
 	}()
 	o := &c.server.options
 	if c.tls != nil {
