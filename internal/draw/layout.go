@@ -88,7 +88,6 @@ type layout struct {
 	of     map[string]*piece // by the id of a box or a row
 	bottom int
 	frames []Frame
-	vpcs   map[string][2]int // index of the frame of each VPC
 	edges  []topology.Edge
 }
 

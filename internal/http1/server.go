@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -105,8 +106,7 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			if s.isClosed() {
 				return nil
 			}
-			var temporary net.Error
-			if errors.As(err, &temporary) && temporary.Temporary() { //nolint:staticcheck // what else is EMFILE?
+			if passing(err) {
 				s.options.Log.Warn("accept", "error", err)
 				if !s.pause(acceptPause) {
 					return nil
@@ -129,6 +129,19 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			sc.serve()
 		}()
 	}
+}
+
+// passing tells whether accepting may succeed again: the client has left, or
+// the process or the machine lacks something (accept(2)).
+func passing(err error) bool {
+	for _, e := range []syscall.Errno{
+		syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPROTO,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // acceptPause is how long nothing is accepted when the process has no file
