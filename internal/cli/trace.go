@@ -17,7 +17,7 @@ import (
 )
 
 type traceCmd struct {
-	From    string     `help:"The sender: eni-…, i-…, the path of a namespace, the id of a process in it, a version 2 VPC link, gateway, or api:ID/STAGE." placeholder:"SENDER"`
+	From    string     `help:"The sender: eni-…, i-…, the path of a namespace, the id of a process in it, a version 2 VPC link, gateway; on-premises, an address or prefix that a virtual interface has learned, dxvif-… or dxvif-…/ADDRESS; or api:ID/STAGE." placeholder:"SENDER"`
 	To      string     `help:"The destination: an address, eni-…, i-…, vpce-…, the name of an endpoint, load balancer or Cloud Map service, each with a port where there are several; or the URL of an API." placeholder:"DESTINATION"`
 	API     string     `name:"api" help:"The API, as in --from api:ID/STAGE." placeholder:"ID"`
 	Stage   string     `help:"Its stage." default:"$default"`
@@ -38,6 +38,8 @@ log. The exit status is 0 if it gets through and 1 if not.`,
 		"isthmus trace --to http://a1b2c3d4e5.execute-api.localhost:8080/prod/pets",
 		"isthmus trace --from i-0a1b --to https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/prod/pets",
 		"isthmus trace --from /run/netns/office --to my-balancer:80 --json",
+		"isthmus trace --from 192.168.50.10 --to my-balancer:80",
+		"isthmus trace --from dxvif-0a1b/192.168.50.10 --to 10.0.1.10:80",
 		"isthmus trace --from gateway --to vpce-0a1b:443",
 		"isthmus trace --from eni-0a1b --to 10.0.1.10 --proto icmp",
 	)

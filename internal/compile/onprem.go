@@ -2,7 +2,6 @@ package compile
 
 import (
 	"cmp"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -123,12 +122,7 @@ func (o onPremises) withdrawn(gateway string) (gone []tables.Withdrawn) {
 
 // why tells people why a virtual interface leads nowhere.
 func (o onPremises) why(v *resource.VirtualInterface) string {
-	cause := "no router has connected"
-	if s := o.sessions[v.ID]; s != nil && s.Cause != "" {
-		cause = s.Cause
-	}
-	return fmt.Sprintf("propagated routes of %s are withdrawn because the BGP session of %s with %s (AS %d) is down: %s",
-		v.Gateway, v.ID, v.CustomerAddress.Addr(), v.ASN, cause)
+	return "propagated routes of " + v.Gateway + " are withdrawn because " + v.SessionDown(o.sessions[v.ID])
 }
 
 // wired is a virtual interface whose gateway is attached to a VPC.

@@ -14,32 +14,59 @@ import (
 	"github.com/isthmus-net/isthmus/internal/vpc"
 )
 
-// sender finds the ENI of which packets are traced.
-func (t *tracing) sender(name string) (*tables.ENI, error) {
-	id := name
+// sender finds the ENI of which packets are traced, and their source address,
+// which is source, if that is given; zero: the ENI's primary one.
+func (t *tracing) sender(name string, source netip.Addr) (*tables.ENI, netip.Addr, error) {
+	id, err := t.senderID(name)
+	if err != nil {
+		return nil, source, err
+	}
+	wire, from, err := t.onPremises(name)
+	if err != nil {
+		return nil, source, err
+	}
+	if wire != nil {
+		id = wire.ID
+		switch {
+		case !from.IsValid():
+		case !source.IsValid():
+			source = firstHost(from)
+		case !from.Contains(source):
+			return nil, source, fmt.Errorf("source address %s is not in %s", source, sourceText(from))
+		}
+	}
+	if e := t.eni(id); e != nil {
+		return e, source, nil
+	}
+	if wire != nil {
+		return nil, source, fmt.Errorf("virtual interface %s leads nowhere: its gateway %s is attached to no VPC", wire.ID, wire.Gateway)
+	}
+	return nil, source, fmt.Errorf("there is no network interface %q", name)
+}
+
+// senderID is the id of the ENI that a name stands for; the name itself if it
+// is no other.
+func (t *tracing) senderID(name string) (string, error) {
 	switch {
 	case name == gatewayOwner || name == healthOwner:
 		if e := t.process(name); e != nil {
-			return e, nil
+			return e.ID, nil
 		}
 	case strings.HasPrefix(name, "i-"):
 		i, ok := store.Instances.Get(t.rows, name)
 		if !ok {
-			return nil, fmt.Errorf("there is no instance %s", name)
+			return "", fmt.Errorf("there is no instance %s", name)
 		}
-		id = i.Interface
+		return i.Interface, nil
 	default:
 		if l, ok := store.VPCLinksV2.Get(t.rows, name); ok {
 			if len(l.Interfaces) == 0 {
-				return nil, fmt.Errorf("VPC link %s has no network interface", name)
+				return "", fmt.Errorf("VPC link %s has no network interface", name)
 			}
-			id = l.Interfaces[0].Provider
+			return l.Interfaces[0].Provider, nil
 		}
 	}
-	if e := t.eni(id); e != nil {
-		return e, nil
-	}
-	return nil, fmt.Errorf("there is no network interface %q", name)
+	return name, nil
 }
 
 // name is an ENI's id and what people know it by.

@@ -17,7 +17,7 @@ import (
 // TraceParams ask for the way from something to something.
 type TraceParams struct {
 	// From names the sender: eni-…, i-…, a version 2 VPC link, "gateway" or
-	// "health"; api:ID/STAGE for a route of an API; empty for a client of the
+	// "health"; what onPremises takes; api:ID/STAGE for a route of an API; empty for a client of the
 	// public gateway.
 	From   string     `json:"from,omitempty"`
 	Source netip.Addr `json:"source,omitzero"` // zero: the sender's primary address
@@ -108,11 +108,11 @@ func (t *tracing) run(ctx context.Context, p TraceParams) error {
 		}
 		return t.public(ctx, to, p)
 	}
-	sender, err := t.sender(p.From)
+	sender, source, err := t.sender(p.From, p.Source)
 	if err != nil {
 		return err
 	}
-	from := probe{source: p.Source, port: p.Port, protocol: protocol, sequence: p.Sequence}
+	from := probe{source: source, port: p.Port, protocol: protocol, sequence: p.Sequence}
 	if isURL {
 		return t.throughEndpoint(ctx, sender, from, to, p)
 	}

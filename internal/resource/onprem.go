@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -76,6 +77,12 @@ func (v *VirtualInterface) ARN() string {
 	return "arn:aws:directconnect:" + v.Region + ":" + v.Account + ":dxvif/" + v.ID
 }
 
+// SessionDown tells people that the session of a virtual interface is down, and
+// why. s is nil if nothing has been said of it yet.
+func (v *VirtualInterface) SessionDown(s *BGPSession) string {
+	return fmt.Sprintf("the BGP session of %s with %s (AS %d) is down: %s", v.ID, v.CustomerAddress.Addr(), v.ASN, s.Why())
+}
+
 // BGPSession is what the BGP process last said of a virtual interface.
 type BGPSession struct {
 	Interface string         `json:"interface"` // dxvif-…
@@ -90,6 +97,15 @@ type BGPSession struct {
 type BGPRoute struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Length int          `json:"length"` // of the AS path
+}
+
+// Why is why a session is down. The session is nil if nothing has been said of
+// it yet.
+func (s *BGPSession) Why() string {
+	if s == nil || s.Cause == "" {
+		return "no router has connected"
+	}
+	return s.Cause
 }
 
 // Key is the virtual interface's id.

@@ -206,6 +206,19 @@ func TestOnPremises(t *testing.T) {
 		if got := o.trace("--from", o.wire, "--source", "192.168.77.1", "--to", machine.BackendAddress+":80"); !strings.Contains(got, "no-route: no route leads back to 192.168.77.1") {
 			t.Error(got)
 		}
+		if got := o.trace("--from", "192.168.77.1", "--to", machine.BackendAddress+":80"); !strings.Contains(got, "192.168.77.1: no virtual interface has learned a route to it") {
+			t.Error(got)
+		}
+	})
+	t.Run("the way of a packet", func(t *testing.T) {
+		for _, from := range []string{machine.OnPremisesHost, onPremises, o.wire + "/" + machine.OnPremisesHost} {
+			if got := o.trace("--from", from, "--to", machine.BackendAddress+":80"); !strings.Contains(got, o.wire) || !strings.HasSuffix(got, "\nforwarded\n") {
+				t.Errorf("from %s: %s", from, got)
+			}
+		}
+		if got := o.trace("--from", o.backend(), "--to", machine.OnPremisesHost+":7000"); !strings.Contains(got, o.wire) || !strings.HasSuffix(got, "\nforwarded\n") {
+			t.Error(got)
+		}
 	})
 
 	// The private API, which lets only the host in, by its own address.
@@ -236,6 +249,7 @@ func TestOnPremises(t *testing.T) {
 	cause := "propagated routes of " + o.gateway + " are withdrawn because the BGP session of " + o.wire + " with " + customers + " (AS 65000) is down"
 	for _, args := range [][]string{
 		{"--from", o.wire, "--source", machine.OnPremisesHost, "--to", address + ":443"},
+		{"--from", machine.OnPremisesHost, "--to", address + ":443"},
 		{"--from", o.backend(), "--to", machine.OnPremisesHost + ":7000"},
 	} {
 		if got := o.trace(args...); !strings.Contains(got, "no-route: ") || !strings.Contains(got, cause) {
