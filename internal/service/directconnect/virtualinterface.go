@@ -3,6 +3,7 @@ package directconnect
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
@@ -105,6 +106,10 @@ func checkMTU(mtu int64) error {
 	return nil
 }
 
+// resolverRange has the VPC resolver's link-local address, and others at which
+// AWS serves every VPC. They are never a wire's.
+var resolverRange = netip.PrefixFrom(resource.LinkLocalResolver, 24).Masked()
+
 // readAddress reads an address with the bits of its range: 24 to 31, as AWS
 // has them.
 func readAddress(whose, text string) (netip.Prefix, error) {
@@ -114,6 +119,9 @@ func readAddress(whose, text string) (netip.Prefix, error) {
 	}
 	if p.Bits() < 31 && (p.Addr() == p.Masked().Addr() || p.Addr().As4()[3]|byte(0xff<<(32-p.Bits())) == 0xff) {
 		return p, invalid("%s address %s is the network's or the broadcast address.", whose, text)
+	}
+	if resolverRange.Overlaps(p) {
+		return p, invalid("%s address %s is in %s, which is reserved for the resolver of VPCs.", whose, text, resolverRange)
 	}
 	return p, nil
 }
@@ -144,7 +152,9 @@ func (sc scope) fit(tx *store.Tx, v *resource.VirtualInterface) error {
 		return invalid("Connection %s has the maximum number of virtual interfaces: %d", v.Connection, maxInterfaces)
 	}
 	if !v.AmazonAddress.IsValid() {
-		v.AmazonAddress, v.CustomerAddress = freeWire(used)
+		if v.AmazonAddress, v.CustomerAddress = freeWire(used); !v.AmazonAddress.IsValid() {
+			return invalid("No addresses are left for virtual interfaces of %s. Give Amazon address and customer address.", g.ID)
+		}
 	}
 	for _, p := range used {
 		if p.Overlaps(v.AmazonAddress.Masked()) {
@@ -157,21 +167,19 @@ func (sc scope) fit(tx *store.Tx, v *resource.VirtualInterface) error {
 	return nil
 }
 
-// freeWire chooses the first /30 of 169.254.0.0/16 that overlaps with nothing
-// in use. A gateway has fewer wires than the range has room for.
+// freeWire chooses the first /30 of the upper half of 169.254.0.0/16 that
+// overlaps with nothing in use; nothing if there is none. The lower half is that
+// of programs outside every VPC, so that what they dial is never a wire.
 func freeWire(used []netip.Prefix) (amazon, customer netip.Prefix) {
-	for i := 1; ; i++ {
-		at := func(n int) netip.Prefix {
-			return netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, byte(i >> 6), byte(i<<2 + n)}), 30)
+	for n := 128 << 8; n < 1<<16; n += 4 {
+		at := func(i int) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, byte(n >> 8), byte(n + i)}), 30)
 		}
-		free := true
-		for _, p := range used {
-			free = free && !p.Overlaps(at(0))
-		}
-		if free || i == 1<<14-1 {
+		if !resolverRange.Overlaps(at(0)) && !slices.ContainsFunc(used, at(0).Overlaps) {
 			return at(1), at(2)
 		}
 	}
+	return
 }
 
 // findInterface finds the caller's virtual interface.
