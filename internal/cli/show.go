@@ -34,7 +34,9 @@ type showCmd struct {
 
 func (showCmd) Help() string {
 	return examples(`Draws what exists: APIs with their routes, VPC links, and the accounts and VPCs
-that they lead into, with live counters of flows and of packets dropped.`,
+that they lead into, with live counters of flows and of packets dropped; and
+on-premises networks with their virtual interfaces, what BGP says of these, and
+the prefixes that they have learned.`,
 		"isthmus show",
 		"isthmus show --api a1b2c3d4e5 --watch",
 		"isthmus show --account 111111111111 --ascii --width 160",

@@ -34,6 +34,10 @@ func (c *controller) topology(context.Context, struct{}) (topology.Graph, error)
 		LinksV2:           store.VPCLinksV2.List(r),
 		CloudMapServices:  store.CloudMapServices.List(r),
 		CloudMapInstances: store.CloudMapInstances.List(r),
+		VPNGateways:       store.VPNGateways.List(r),
+		DXConnections:     store.DXConnections.List(r),
+		VirtualInterfaces: store.VirtualInterfaces.List(r),
+		BGPSessions:       store.BGPSessions.List(r),
 		Gateway:           compile.Gateway(gateway(r, c.region)),
 	}), nil
 }

@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-// sample has both kinds of link, PrivateLink between accounts, and an edge in
-// each direction.
+// sample has both kinds of link, PrivateLink between accounts, on-premises
+// networks, and an edge in each direction.
 func sample() topology.Graph {
 	g := topology.Graph{
 		Nodes: []topology.Node{
@@ -40,11 +40,19 @@ func sample() topology.Graph {
 			{ID: "v1", Kind: topology.Link, Label: "VPC link v1", Detail: "AVAILABLE", State: topology.Good},
 			{ID: "v2", Kind: topology.Link, Label: "VPC link v2", Detail: "PENDING", State: topology.Waiting},
 			{ID: "execute-api", Kind: topology.ExecuteAPI, Label: "execute-api"},
+			{ID: "vgw-1", Kind: topology.VPNGateway, Label: "gateway vgw-1", Detail: "AS 64512", Parent: "vpc-1"},
+			{ID: "dxvif-1", Kind: topology.VirtualInterface, Label: "office dxvif-1", Detail: "peer 169.254.10.2, AS 65000, BGP up", State: topology.Good},
+			{ID: "dxvif-1/1", Kind: topology.Prefix, Label: "192.168.50.0/24", Detail: "learned", State: topology.Good, Parent: "dxvif-1"},
+			{ID: "dxvif-2", Kind: topology.VirtualInterface, Label: "spare dxvif-2", Detail: "peer 169.254.11.2, AS 65000, BGP down", State: topology.Bad},
+			{ID: "dxvif-2/1", Kind: topology.Prefix, Label: "no router has connected", State: topology.Bad, Parent: "dxvif-2"},
+			{ID: "on-premises", Kind: topology.OnPremises, Label: "on-premises", Detail: "office at EqDC2"},
 		},
 		Edges: []topology.Edge{
 			{From: "rest/1", To: "v1", State: topology.Good}, {From: "v1", To: "svc-1", State: topology.Good}, {From: "svc-1", To: "lb-1", State: topology.Good},
 			{From: "http/1", To: "v2", State: topology.Waiting}, {From: "v2", To: "end", State: topology.Waiting},
 			{From: "vpce-1", To: "svc-1", State: topology.Bad}, {From: "vpce-2", To: "execute-api", State: topology.Good}, {From: "execute-api", To: "rest", State: topology.Good},
+			{From: "on-premises", To: "dxvif-1", State: topology.Good}, {From: "dxvif-1", To: "vgw-1", State: topology.Good},
+			{From: "on-premises", To: "dxvif-2", State: topology.Bad}, {From: "dxvif-2", To: "vgw-1", State: topology.Bad},
 		},
 		Counters: map[string]topology.Counters{"eni-0": {Flows: 3, Packets: 10, Drops: map[string]uint64{"sg-ingress": 2}}},
 	}

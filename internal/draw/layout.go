@@ -1,6 +1,6 @@
 // Package draw draws a topology: API Gateway with its VPC on the left, the
-// customers' accounts and VPCs on the right, and what leads from one to the
-// other in between. Layout places everything on a grid of character cells;
+// customers' accounts and VPCs right of it, on-premises networks on the right,
+// and what leads from one to the other in between. Layout places everything on a grid of character cells;
 // Text and SVG draw what it placed.
 package draw
 
@@ -54,16 +54,19 @@ type Line struct {
 	State  topology.State
 }
 
-// columns of the kinds of box. What is left of firstCustomer is API Gateway's.
+// columns of the kinds of box. What is left of firstCustomer is API Gateway's,
+// what is right of lastCustomer is outside the accounts.
 var columns = map[topology.Kind]int{
 	topology.API: 0, topology.Link: 1, topology.ExecuteAPI: 1,
 	topology.LinkEnd: 2, topology.Service: 2, topology.Endpoint: 2,
-	topology.Balancer: 3, topology.CloudMap: 3, topology.Subnet: 4,
+	topology.Balancer: 3, topology.CloudMap: 3, topology.Subnet: 4, topology.VPNGateway: 4,
+	topology.VirtualInterface: 5, topology.OnPremises: 6,
 }
 
 const (
-	columnCount   = 5
+	columnCount   = 7
 	firstCustomer = 2
+	lastCustomer  = 4
 )
 
 // Options are how to draw.
@@ -96,7 +99,9 @@ func Layout(g topology.Graph, o Options) Drawing {
 	l := &layout{of: map[string]*piece{}, edges: g.Edges}
 	l.collect(g, o)
 	l.placeCustomers(g, o)
-	l.placeGateway()
+	for _, column := range []int{1, 0, 5, 6} {
+		l.placeBeside(column)
+	}
 	return l.placeColumns()
 }
 
@@ -162,7 +167,7 @@ func (l *layout) placeCustomers(g topology.Graph, o Options) {
 			}
 			f := Frame{Kind: topology.VPC, Title: v.Label + "  " + v.Detail, Rect: Rect{Y: y}}
 			bottom := y + 1
-			for column := firstCustomer; column < columnCount; column++ {
+			for column := firstCustomer; column <= lastCustomer; column++ {
 				at := y + 1
 				for _, p := range l.pieces {
 					if p.parent == v.ID && p.column == column {
@@ -182,37 +187,37 @@ func (l *layout) placeCustomers(g topology.Graph, o Options) {
 	l.bottom = max(0, y-1)
 }
 
-// placeGateway puts links beside what they lead to, and APIs beside their
-// links, as far as there is room.
-func (l *layout) placeGateway() {
-	for column := firstCustomer - 1; column >= 0; column-- {
-		var stack []*piece
-		wish := map[*piece]int{}
-		for _, p := range l.pieces {
-			if p.column != column {
-				continue
-			}
-			best := -1
-			for _, e := range l.edges {
-				if l.of[e.From] == p && l.of[e.To] != nil && l.of[e.To].column > column {
-					if to := l.of[e.To].Y; best < 0 || to < best {
-						best = to
-					}
+// placeBeside puts the boxes of a column that is none of the customers' beside
+// what they lead to, as far as there is room.
+func (l *layout) placeBeside(column int) {
+	inwards := func(other int) bool { return other > column }
+	below := 1 // API Gateway's frame
+	if column > lastCustomer {
+		inwards, below = func(other int) bool { return other < column }, -1
+	}
+	var stack []*piece
+	wish := map[*piece]int{}
+	for _, p := range l.pieces {
+		if p.column != column {
+			continue
+		}
+		best := -1
+		for _, e := range l.edges {
+			if l.of[e.From] == p && l.of[e.To] != nil && inwards(l.of[e.To].column) {
+				if to := l.of[e.To].Y; best < 0 || to < best {
+					best = to
 				}
 			}
-			wish[p] = max(best, 1)
-			if best < 0 {
-				wish[p] = 1
-			}
-			stack = append(stack, p)
 		}
-		slices.SortStableFunc(stack, func(a, b *piece) int { return cmp.Compare(wish[a], wish[b]) })
-		at := 1
-		for _, p := range stack {
-			p.Y = max(at, wish[p])
-			at = p.Y + p.Height + 1
-			l.bottom = max(l.bottom, at+1)
-		}
+		wish[p] = max(best, 1)
+		stack = append(stack, p)
+	}
+	slices.SortStableFunc(stack, func(a, b *piece) int { return cmp.Compare(wish[a], wish[b]) })
+	at := 1
+	for _, p := range stack {
+		p.Y = max(at, wish[p])
+		at = p.Y + p.Height + 1
+		l.bottom = max(l.bottom, at+below)
 	}
 }
 

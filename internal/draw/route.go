@@ -31,7 +31,7 @@ func (l *layout) placeColumns() Drawing {
 	}
 	channel := [columnCount]int{}
 	at := padding
-	gatewayRight, customersLeft := 0, 0
+	gatewayRight, customersLeft, customersRight := 0, 0, 0
 	for c := range columnCount {
 		x[c] = at
 		at += width[c]
@@ -39,10 +39,18 @@ func (l *layout) placeColumns() Drawing {
 			at += padding
 			gatewayRight = at - 1
 		}
+		if c == lastCustomer {
+			if width[c] > 0 {
+				at += padding
+			}
+			if customersRight = at + padding; width[c+1] > 0 {
+				at += 2 * padding
+			}
+		}
 		channel[c] = at
 		if lanes[c] > 0 || c == firstCustomer-1 {
 			at += 2*lanes[c] + 2
-		} else if width[c] > 0 {
+		} else if width[c] > 0 && c != lastCustomer {
 			at += 2
 		}
 		if c == firstCustomer-1 {
@@ -51,9 +59,9 @@ func (l *layout) placeColumns() Drawing {
 		}
 	}
 	d := Drawing{Height: l.bottom}
-	d.Width = at + padding
+	d.Width = max(at, customersRight)
 	for _, f := range l.frames {
-		f.X, f.Width = customersLeft, d.Width-customersLeft
+		f.X, f.Width = customersLeft, customersRight-customersLeft
 		if f.Kind == topology.VPC {
 			f.X, f.Width = f.X+padding, f.Width-2*padding
 		}

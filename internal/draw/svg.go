@@ -20,6 +20,7 @@ var fills = map[topology.Kind][2]string{
 	topology.API: {"#fdf2fa", "#b5247f"}, topology.Link: {"#f4f0ff", "#5f3dc4"}, topology.ExecuteAPI: {"#f4f0ff", "#5f3dc4"},
 	topology.LinkEnd: {"#f4f0ff", "#5f3dc4"}, topology.Service: {"#f4f0ff", "#5f3dc4"}, topology.Endpoint: {"#f4f0ff", "#5f3dc4"},
 	topology.Balancer: {"#eef6ff", "#1864ab"}, topology.CloudMap: {"#eef6ff", "#1864ab"}, topology.Subnet: {"#f3faf0", "#3b7a1e"},
+	topology.VPNGateway: {"#f4f0ff", "#5f3dc4"}, topology.VirtualInterface: {"#fff4e6", "#a34700"}, topology.OnPremises: {"#f1f3f5", "#495057"},
 }
 
 // frameColours are the borders of frames.

@@ -29,6 +29,10 @@ type Input struct {
 	LinksV2           []*resource.VPCLinkV2
 	CloudMapServices  []*resource.CloudMapService
 	CloudMapInstances []*resource.CloudMapInstance
+	VPNGateways       []*resource.VPNGateway
+	DXConnections     []*resource.DXConnection
+	VirtualInterfaces []*resource.VirtualInterface
+	BGPSessions       []*resource.BGPSession
 	Gateway           config.Config
 }
 
@@ -44,6 +48,7 @@ func Build(in Input) Graph {
 	b.privateLink()
 	b.cloudMap()
 	b.links()
+	b.onPremises()
 	b.apis()
 	b.graph.Edges = slices.DeleteFunc(b.graph.Edges, func(e Edge) bool { return !b.nodes[e.From] || !b.nodes[e.To] })
 	slices.SortStableFunc(b.graph.Nodes, func(x, y Node) int {

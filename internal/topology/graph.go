@@ -32,7 +32,13 @@ const (
 	CloudMap Kind = "cloud-map-service" // box in a VPC
 	Subnet   Kind = "subnet"            // box in a VPC, its rows are
 	Host     Kind = "host"              // interfaces that have a device
-	More     Kind = "more"              // a row that stands for several
+
+	VPNGateway       Kind = "vpn-gateway"       // box in a VPC
+	VirtualInterface Kind = "virtual-interface" // box outside the accounts, its rows are
+	Prefix           Kind = "prefix"            // what its router announces
+	OnPremises       Kind = "on-premises"       // box outside the accounts
+
+	More Kind = "more" // a row that stands for several
 )
 
 // Node is one thing.

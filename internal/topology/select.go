@@ -48,7 +48,7 @@ func (g Graph) Select(f Filter) Graph {
 			}
 		}
 		for _, n := range g.Nodes {
-			if n.Parent == id && n.Kind == Listener {
+			if n.Parent == id && (n.Kind == Listener || n.Kind == Prefix) {
 				keep(n.ID)
 			}
 		}
@@ -86,7 +86,7 @@ func (g Graph) Condense(limit int) Graph {
 	}
 	rows := map[string][]Node{}
 	for _, n := range g.Nodes {
-		if n.Kind == Host || n.Kind == Route || n.Kind == Listener {
+		if n.Kind == Host || n.Kind == Route || n.Kind == Listener || n.Kind == Prefix {
 			rows[n.Parent] = append(rows[n.Parent], n)
 		}
 	}
