@@ -36,7 +36,8 @@ func (showCmd) Help() string {
 	return examples(`Draws what exists: APIs with their routes, VPC links, and the accounts and VPCs
 that they lead into, with live counters of flows and of packets dropped; and
 on-premises networks with their virtual interfaces, what BGP says of these, and
-the prefixes that they have learned.`,
+the prefixes that they have learned. Where the drawing is too wide for the
+terminal, an outline is written.`,
 		"isthmus show",
 		"isthmus show --api a1b2c3d4e5 --watch",
 		"isthmus show --account 111111111111 --ascii --width 160",
@@ -115,7 +116,7 @@ func (c *showCmd) graph(ctx context.Context, dir node.Dir) (topology.Graph, erro
 	return g.Select(topology.Filter{Account: c.Account, VPC: c.VPC, API: c.API}), nil
 }
 
-// text draws for a terminal: with texts as long as fit.
+// text draws for a terminal: with texts as long as fit, or else an outline.
 func (c *showCmd) text(g topology.Graph, env *Env, before map[string]topology.Counters, past time.Duration) string {
 	width, colour := c.Width, false
 	if f, ok := env.Stdout.(*os.File); ok {
@@ -132,19 +133,26 @@ func (c *showCmd) text(g topology.Graph, env *Env, before map[string]topology.Co
 	if env.Getenv("NO_COLOR") != "" {
 		colour = false
 	}
-	var d draw.Drawing
+	o := draw.TextOptions{ASCII: c.ASCII, Colour: colour}
 	for long := longestText; long >= shortestText; long-- {
-		if d = c.layout(g, long, before, past); d.Width <= width {
-			return draw.Text(d, draw.TextOptions{ASCII: c.ASCII, Colour: colour})
+		if d := c.layout(g, long, before, past); d.Width <= width {
+			return draw.Text(d, o)
 		}
 	}
-	return fmt.Sprintf("The drawing is %d columns wide and there are %d: widen the terminal, choose with --api, --vpc or --account, or write --svg FILE.\n", d.Width, width)
+	g = g.Condense(c.Rows)
+	return draw.Outline(g, width, o, describe(g, before, past))
 }
 
 func (c *showCmd) layout(g topology.Graph, long int, before map[string]topology.Counters, past time.Duration) draw.Drawing {
 	g = g.Condense(c.Rows)
+	return draw.Layout(g, draw.Options{MaxText: long, Describe: describe(g, before, past)})
+}
+
+// describe tells the counters of nodes, or their rates if there are counters of
+// before.
+func describe(g topology.Graph, before map[string]topology.Counters, past time.Duration) func(topology.Node) []draw.Row {
 	old := topology.Graph{Counters: before}
-	return draw.Layout(g, draw.Options{MaxText: long, Describe: func(n topology.Node) []draw.Row {
+	return func(n topology.Node) []draw.Row {
 		if len(n.Interfaces) == 0 {
 			return nil
 		}
@@ -153,7 +161,7 @@ func (c *showCmd) layout(g topology.Graph, long int, before map[string]topology.
 			return counterRows(now)
 		}
 		return rateRows(now, old.Of(n), past)
-	}})
+	}
 }
 
 // counterRows tell counters that are not zero.

@@ -70,6 +70,7 @@ func TestGolden(t *testing.T) {
 	for name, got := range map[string]string{
 		"sample.txt":  Text(drawn(40), TextOptions{}),
 		"narrow.txt":  Text(drawn(16), TextOptions{ASCII: true}),
+		"outline.txt": Outline(sample().Condense(4), 80, TextOptions{}, nil),
 		"sample.svg":  SVG(drawn(40)),
 		"colours.txt": Text(drawn(16), TextOptions{Colour: true}),
 	} {
@@ -119,6 +120,28 @@ func TestNothingOverlaps(t *testing.T) {
 	}
 }
 
+// TestOutlineFits: no line is longer than the terminal is wide, and everything
+// is named.
+func TestOutlineFits(t *testing.T) {
+	g := sample().Condense(4)
+	for _, width := range []int{80, 60, 40} {
+		got := Outline(g, width, TextOptions{ASCII: true}, func(n topology.Node) []Row {
+			return []Row{{Text: strings.Repeat("x", 100), State: topology.Bad}}
+		})
+		for line := range strings.SplitSeq(got, "\n") {
+			if len(line) > width {
+				t.Errorf("%d columns are too few for %q", width, line)
+			}
+		}
+	}
+	got := Outline(g, 200, TextOptions{}, nil)
+	for _, n := range g.Nodes {
+		if !strings.Contains(got, n.Label) {
+			t.Errorf("%s is missing", n.Label)
+		}
+	}
+}
+
 func FuzzEscape(f *testing.F) {
 	f.Add(`</text><script>alert("x")</script>`)
 	f.Add("a\x00\x1b[31m\u202e\xff&amp;")
@@ -128,7 +151,7 @@ func FuzzEscape(f *testing.F) {
 		if err := wellFormed(SVG(d)); err != nil {
 			t.Fatalf("%q: %v", name, err)
 		}
-		for _, r := range Text(d, TextOptions{}) {
+		for _, r := range Text(d, TextOptions{}) + Outline(g, 20, TextOptions{}, nil) {
 			if r < ' ' && r != '\n' || r == 0x7f || r == utf8.RuneError {
 				t.Fatalf("%q: %q reaches the terminal", name, r)
 			}
