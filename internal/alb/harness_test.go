@@ -90,7 +90,7 @@ type node struct {
 	t      *testing.T
 	b      *Balancer
 	d      *doors
-	config *config.Config
+	at     netip.Addr
 	log    *logBuffer
 	client *http.Client
 }
@@ -110,13 +110,13 @@ func startNode(t *testing.T, c *config.Config, change ...func(*upstream.Options)
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	t.Cleanup(n.client.CloseIdleConnections)
+	n.at = c.Address
 	n.apply(c)
 	return n
 }
 
 func (n *node) apply(c *config.Config) {
 	n.t.Helper()
-	n.config = c
 	if err := n.b.Apply(c); err != nil {
 		n.t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func (n *node) apply(c *config.Config) {
 	}
 }
 
-func (n *node) address() string { return netip.AddrPortFrom(n.config.Address, port).String() }
+func (n *node) address() string { return netip.AddrPortFrom(n.at, port).String() }
 
 type answer struct {
 	status int

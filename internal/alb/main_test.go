@@ -66,7 +66,7 @@ func TestMainProcess(t *testing.T) {
 	for control.Applied("alb/eni-1") != 1 {
 		<-control.Changes()
 	}
-	n := &node{t: t, config: c, client: &http.Client{Transport: &http.Transport{}}}
+	n := &node{t: t, at: c.Address, client: &http.Client{Transport: &http.Transport{}}}
 	if a := n.get("/refused"); a.status != 504 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
