@@ -32,6 +32,7 @@ func (c *controller) topology(context.Context, struct{}) (topology.Graph, error)
 		TargetHealth:      store.TargetHealth.List(r),
 		LinksV1:           store.VPCLinksV1.List(r),
 		LinksV2:           store.VPCLinksV2.List(r),
+		Namespaces:        store.CloudMapNamespaces.List(r),
 		CloudMapServices:  store.CloudMapServices.List(r),
 		CloudMapInstances: store.CloudMapInstances.List(r),
 		VPNGateways:       store.VPNGateways.List(r),

@@ -150,8 +150,8 @@ func (l *layout) collect(g topology.Graph, o Options) {
 	}
 }
 
-// placeCustomers stacks accounts, in them VPCs, and in these the boxes of each
-// column.
+// placeCustomers stacks accounts, in them VPCs, in these the boxes of each
+// column, and below the VPCs what is in none.
 func (l *layout) placeCustomers(g topology.Graph, o Options) {
 	y := 0
 	for _, a := range g.Nodes {
@@ -166,25 +166,33 @@ func (l *layout) placeCustomers(g topology.Graph, o Options) {
 				continue
 			}
 			f := Frame{Kind: topology.VPC, Title: v.Label + "  " + v.Detail, Rect: Rect{Y: y}}
-			bottom := y + 1
-			for column := firstCustomer; column <= lastCustomer; column++ {
-				at := y + 1
-				for _, p := range l.pieces {
-					if p.parent == v.ID && p.column == column {
-						p.Y = at
-						at += p.Height + 1
-						bottom = max(bottom, at-1)
-					}
-				}
-			}
-			f.Height = bottom - y + 1
+			f.Height = max(l.stack(v.ID, y+1)-y, 2)
 			y += f.Height + 1
 			l.frames = append(l.frames, f)
 		}
+		y = l.stack(a.ID, y)
 		l.frames[account].Height = y - l.frames[account].Y
 		y++
 	}
 	l.bottom = max(0, y-1)
+}
+
+// stack puts the boxes that are in a frame below each other in their columns,
+// from a line of cells on, and returns the line after them and a free one; the
+// same if there are none.
+func (l *layout) stack(parent string, y int) int {
+	bottom := y
+	for column := firstCustomer; column <= lastCustomer; column++ {
+		at := y
+		for _, p := range l.pieces {
+			if p.parent == parent && p.column == column {
+				p.Y = at
+				at += p.Height + 1
+				bottom = max(bottom, at)
+			}
+		}
+	}
+	return bottom
 }
 
 // placeBeside puts the boxes of a column that is none of the customers' beside

@@ -27,6 +27,7 @@ type Input struct {
 	TargetHealth      []*resource.TargetHealth
 	LinksV1           []*resource.VPCLinkV1
 	LinksV2           []*resource.VPCLinkV2
+	Namespaces        []*resource.CloudMapNamespace
 	CloudMapServices  []*resource.CloudMapService
 	CloudMapInstances []*resource.CloudMapInstance
 	VPNGateways       []*resource.VPNGateway
@@ -91,7 +92,7 @@ func (b *builder) networks() {
 		if v.Account == b.in.ServiceAccount {
 			continue
 		}
-		b.add(Node{ID: v.Account, Kind: Account, Label: "account " + v.Account, Account: v.Account})
+		b.account(v.Account)
 		var cidrs []string
 		for _, c := range v.CIDRs {
 			cidrs = append(cidrs, c.String())
@@ -119,6 +120,10 @@ func (b *builder) networks() {
 			b.places[place{e.VPC, a}] = e.ID
 		}
 	}
+}
+
+func (b *builder) account(id string) {
+	b.add(Node{ID: id, Kind: Account, Label: "account " + id, Account: id})
 }
 
 func named(kind string, tags map[string]string, id string) string {
@@ -241,8 +246,13 @@ func (b *builder) cloudMap() {
 	for _, i := range b.in.CloudMapInstances {
 		instances[i.Service] = append(instances[i.Service], i)
 	}
+	namespaces := map[string]string{} // to VPC, of those that have one
+	for _, n := range b.in.Namespaces {
+		namespaces[n.ID] = n.VPC
+	}
 	for _, s := range b.in.CloudMapServices {
-		// A service is in no VPC: it is drawn where its first instance is.
+		// A service is in no VPC: it is drawn where its first instance is, else
+		// in the VPC of its namespace, else in its account.
 		vpc := ""
 		for _, v := range b.in.VPCs {
 			for _, i := range instances[s.ID] {
@@ -257,9 +267,14 @@ func (b *builder) cloudMap() {
 				}
 			}
 		}
-		if vpc != "" {
-			b.add(Node{ID: s.ID, Kind: CloudMap, Label: "Cloud Map " + s.Name, Detail: fmt.Sprintf("%d instances", len(instances[s.ID])), Parent: vpc, Account: s.Account})
+		if vpc == "" {
+			vpc = namespaces[s.Namespace]
 		}
+		if !b.nodes[vpc] {
+			b.account(s.Account)
+			vpc = s.Account
+		}
+		b.add(Node{ID: s.ID, Kind: CloudMap, Label: "Cloud Map " + s.Name, Detail: fmt.Sprintf("%d instances", len(instances[s.ID])), Parent: vpc, Account: s.Account})
 	}
 }
 

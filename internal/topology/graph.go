@@ -29,7 +29,7 @@ const (
 	Service  Kind = "endpoint-service" // box in its load balancer's VPC
 	Balancer Kind = "load-balancer"    // box in a VPC, its rows are
 	Listener Kind = "listener"
-	CloudMap Kind = "cloud-map-service" // box in a VPC
+	CloudMap Kind = "cloud-map-service" // box in a VPC or an account
 	Subnet   Kind = "subnet"            // box in a VPC, its rows are
 	Host     Kind = "host"              // interfaces that have a device
 
