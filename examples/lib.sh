@@ -8,8 +8,9 @@ PATH=$PATH:/usr/sbin:/sbin
 
 work=$(mktemp -d)
 chmod 755 "$work"
-leave() { # draws what was built, if wanted, and stops the programs in the VPCs
-	local code=$? programs
+namespaces=() # names of network namespaces that an example has made
+leave() { # draws what was built, if wanted, stops the programs, and removes the rest
+	local code=$? programs namespace
 	if [[ $code -eq 0 && -n ${DRAW:-} ]]; then
 		say "What has been built"
 		isthmus show || code=$?
@@ -17,6 +18,7 @@ leave() { # draws what was built, if wanted, and stops the programs in the VPCs
 	programs=$(jobs -p)
 	[[ -z $programs ]] || kill $programs 2>/dev/null || true
 	wait
+	for namespace in "${namespaces[@]}"; do ip netns delete "$namespace" || true; done
 	rm -rf "$work"
 	exit "$code"
 }

@@ -14,7 +14,7 @@ import (
 func TestExamples(t *testing.T) {
 	m := machine.StartTest(t, binary)
 	scripts := must(filepath.Glob("../../../examples/*/run"))(t)
-	if len(scripts) < 7 {
+	if len(scripts) < 8 {
 		t.Fatalf("found the examples %v only", scripts)
 	}
 	// Without a folder bin beside them, they take the command from PATH.
