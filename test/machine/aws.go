@@ -1,7 +1,12 @@
 package machine
 
 import (
+	"errors"
+	"net"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -27,15 +32,25 @@ type AWS struct {
 	STS     *sts.Client
 }
 
-// AWS returns clients that act as an account. Nothing is retried: an error is
-// an error.
+// ownFaults retries one thing, once: on a machine that is busy the SDK may close
+// its own connection while it reads an answer.
+var ownFaults = retry.NewStandard(func(o *retry.StandardOptions) {
+	o.MaxAttempts = 2
+	o.RateLimiter = ratelimit.None
+	o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+		return aws.BoolTernary(errors.Is(err, net.ErrClosed))
+	})}
+})
+
+// AWS returns clients that act as an account. What the service does wrong is not
+// retried: an error is an error.
 func (m *Machine) AWS(account string) AWS {
 	c := aws.Config{
 		Region:       Region,
 		Credentials:  credentials.NewStaticCredentialsProvider(account, "secret", ""),
 		BaseEndpoint: aws.String("http://" + APIAddress),
 		HTTPClient:   m.Client(),
-		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+		Retryer:      func() aws.Retryer { return ownFaults },
 	}
 	return AWS{
 		Account: account,
