@@ -143,17 +143,20 @@ var (
 // path that ends so.
 func loggedCause(t *testing.T, m *machine.Machine, suffix string) (cause string) {
 	t.Helper()
-	for line := range strings.Lines(m.Log()) {
-		path := requestPath.FindStringSubmatch(line)
-		if path == nil || !strings.HasSuffix(path[1], suffix) {
-			continue
+	// The line is written when the answer has been sent.
+	if err := machine.Until(t.Context(), patience, func() (bool, string, error) {
+		for line := range strings.Lines(m.Log()) {
+			path := requestPath.FindStringSubmatch(line)
+			if path == nil || !strings.HasSuffix(path[1], suffix) {
+				continue
+			}
+			if found := logCause.FindStringSubmatch(line); found != nil {
+				cause = found[1]
+			}
 		}
-		if found := logCause.FindStringSubmatch(line); found != nil {
-			cause = found[1]
-		}
-	}
-	if cause == "" {
-		t.Errorf("the log names no cause for %s", suffix)
+		return cause != "", "the log names no cause", nil
+	}); err != nil {
+		t.Errorf("%s: %v", suffix, err)
 	}
 	return cause
 }
