@@ -145,7 +145,7 @@ func TestALB(t *testing.T) {
 	t.Run("a revoked rule is the named cause", func(t *testing.T) {
 		b.revokeTargets()
 		b.answers(t, client, "504", []string{at + "/revoked", "--no-fail", "-o", "/dev/null", "-w", "%{http_code}"})
-		logged(t, m, "sg-ingress: "+b.targetsGroup)
+		m.Logged(t, "sg-ingress: "+b.targetsGroup)
 		b.revokeTargets = allow(t, a, b.targetsGroup, fromGroup("tcp", 8080, 8080, b.ownGroup))
 		b.answers(t, client, "red ", []string{at + "/"})
 	})

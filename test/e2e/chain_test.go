@@ -73,9 +73,7 @@ func TestChain(t *testing.T) {
 		z.stops(t)
 		traces(t, client, a.Node, "not-accepted")
 		answers(t, m, v1.URL+"/pets", 500, "")
-		if want := "not-accepted: the connection of endpoint " + endpoint; !strings.Contains(m.LogTail(100), want) {
-			t.Errorf("the log does not say %q", want)
-		}
+		m.Logged(t, "not-accepted: the connection of endpoint "+endpoint)
 	})
 	t.Run("a circle has an end", func(t *testing.T) {
 		addBalancer(t, a, "circle")

@@ -68,7 +68,7 @@ func TestCloudMap(t *testing.T) {
 	})
 	t.Run("no instance matches", func(t *testing.T) {
 		answers(t, m, url+"/red/x", 503, `{"message":"Service Unavailable"}`)
-		logged(t, m, "no-healthy-target: none of the 2 instances of Cloud Map service "+cm.id+" (web) matches color=red")
+		m.Logged(t, "no-healthy-target: none of the 2 instances of Cloud Map service "+cm.id+" (web) matches color=red")
 	})
 	t.Run("the instances are discovered", func(t *testing.T) {
 		for attributes, want := range map[string][]string{"": {"one", "two"}, "blue": {"one"}, "red": nil} {
@@ -85,7 +85,7 @@ func TestCloudMap(t *testing.T) {
 	t.Run("security groups decide, on both ends", func(t *testing.T) {
 		revoke()
 		answers(t, m, url+"/blue/x", 503, "")
-		logged(t, m, "sg-ingress: "+apps)
+		m.Logged(t, "sg-ingress: "+apps)
 		answers(t, m, url+"/x", 200, accountA) // the other group's rule still holds
 		allow(t, a, apps, fromGroup("tcp", 8080, 8080, links))
 		answers(t, m, url+"/blue/x", 200, "one")
@@ -95,7 +95,7 @@ func TestCloudMap(t *testing.T) {
 			t.Fatal(err)
 		}
 		answers(t, m, url+"/blue/x", 503, "")
-		logged(t, m, "sg-egress: "+links)
+		m.Logged(t, "sg-egress: "+links)
 		if _, err := a.AWS.EC2.AuthorizeSecurityGroupEgress(t.Context(), &ec2.AuthorizeSecurityGroupEgressInput{GroupId: &links, IpPermissions: all}); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestCloudMap(t *testing.T) {
 		l := load(t, m, url+"/map/x")
 		cm.setHealth(t, "one", sdtypes.CustomHealthStatusUnhealthy)
 		answers(t, m, url+"/blue/x", 503, "")
-		logged(t, m, "no-healthy-target: none of the 1 matching instances of Cloud Map service "+cm.id+" (web) is healthy")
+		m.Logged(t, "no-healthy-target: none of the 1 matching instances of Cloud Map service "+cm.id+" (web) is healthy")
 		l.since(t, time.Now(), 100, "two")
 		cm.setHealth(t, "one", sdtypes.CustomHealthStatusHealthy)
 		answers(t, m, url+"/blue/x", 200, "one")
@@ -289,18 +289,6 @@ func (cm cloudMap) discover(t *testing.T, color string) []string {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-// logged waits until the log holds a text.
-func logged(t *testing.T, m *machine.Machine, text string) {
-	t.Helper()
-	err := machine.Until(t.Context(), patience, func() (bool, string, error) {
-		b, err := os.ReadFile(m.LogPath())
-		return strings.Contains(string(b), text), fmt.Sprintf("the log does not say %q", text), err
-	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // ask sends requests one after another and counts who answers.

@@ -62,9 +62,7 @@ func TestLinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			answers(t, m, c.url+"/revoked", c.status, "")
-			if want := "sg-ingress: " + c.site.Group; !strings.Contains(m.LogTail(100), want) {
-				t.Errorf("the log does not say %q", want)
-			}
+			m.Logged(t, "sg-ingress: "+c.site.Group)
 			if err := c.site.Allow(t.Context()); err != nil {
 				t.Fatal(err)
 			}

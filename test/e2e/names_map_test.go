@@ -21,7 +21,7 @@ func cloudMapNames(t *testing.T, m *machine.Machine, s *machine.Site, inside, ou
 	cm := newCloudMap(t, s) // SRV records of web.shop
 	cm.register(t, "one", "10.0.1.10", "blue")
 	answerIs(t, inside, "REFUSED", "web.shop", "SRV")
-	logged(t, m, "enableDnsHostnames of "+s.VPC+" is false")
+	m.Logged(t, "enableDnsHostnames of "+s.VPC+" is false")
 	if _, err := s.AWS.EC2.ModifyVpcAttribute(t.Context(), &ec2.ModifyVpcAttributeInput{
 		VpcId: &s.VPC, EnableDnsHostnames: &ec2types.AttributeBooleanValue{Value: aws.Bool(true)},
 	}); err != nil {

@@ -71,14 +71,14 @@ func TestNames(t *testing.T) {
 	})
 	t.Run("a VPC without the endpoint", func(t *testing.T) {
 		answerIs(t, inB, "NXDOMAIN", api.ID+domain)
-		logged(t, m, "no endpoint of the VPC takes execute-api.us-east-1.amazonaws.com. over by private DNS")
+		m.Logged(t, "no endpoint of the VPC takes execute-api.us-east-1.amazonaws.com. over by private DNS")
 		digs(t, inB, a.addresses[:], a.name)
 		digs(t, inB, a.addresses[:], api.ID+"-"+a.endpoint+domain)
 		if out, err := machine.Output(inB.curl(t.Context(), "https://"+api.ID+domain+"/prod/seen")); err == nil || !strings.Contains(err.Error(), "Could not resolve host") {
 			t.Errorf("%q, %v", out, err)
 		}
 		answerIs(t, inB, "REFUSED", "example.com")
-		logged(t, m, "started without --dns-forward")
+		m.Logged(t, "started without --dns-forward")
 	})
 	t.Run("load balancers, from a VPC and from the machine", func(t *testing.T) {
 		name := balancerName(t, b)

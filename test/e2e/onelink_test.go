@@ -103,7 +103,7 @@ func TestOneLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		answers(t, m, api.URL+"/users/x", 503, "")
-		logged(t, m, "sg-egress: "+links)
+		m.Logged(t, "sg-egress: "+links)
 		if _, err := a.AWS.EC2.AuthorizeSecurityGroupEgress(t.Context(), &ec2.AuthorizeSecurityGroupEgressInput{GroupId: &links, IpPermissions: permissions(everything)}); err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestOneLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		answers(t, m, api.URL+"/users/x", 503, "")
-		logged(t, m, "sg-ingress: "+balancers)
+		m.Logged(t, "sg-ingress: "+balancers)
 		answers(t, m, api.URL+"/map/x", 200, "mapped ") // no balancer is in the way
 		allow(t, a, balancers, fromGroup("tcp", 80, 80, links))
 		answers(t, m, api.URL+"/users/x", 200, "users ")

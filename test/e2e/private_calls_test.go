@@ -136,7 +136,7 @@ func TestPrivateAPI(t *testing.T) {
 		}
 		answers(t, m, "http://"+open+".execute-api.localhost:8080/prod/seen", 200, b.Node+"||||127.0.0.1|http")
 		want(t, a, forbidden, "https://"+open+".execute-api.us-east-1.amazonaws.com/prod/seen")
-		inLog(t, m, "API "+open+" is public, and "+a.endpoint+" leads to private APIs only")
+		m.Logged(t, "API "+open+" is public, and "+a.endpoint+" leads to private APIs only")
 	})
 	t.Run("policies of the caller's address need a deployment", func(t *testing.T) {
 		patch(t, b.AWS, api.ID, "/policy", policyOf(allowAll(), denyIf("NotIpAddress", "aws:VpcSourceIp", "10.0.1.64/28")))
@@ -164,7 +164,7 @@ func TestPrivateAPI(t *testing.T) {
 		modify(ec2.ModifyVpcEndpointInput{PolicyDocument: aws.String(strings.ReplaceAll(
 			policyOf(allowAll()), "execute-api:/*", "arn:aws:execute-api:us-east-1:"+accountB+":"+api.ID+"/prod/GET/other"))})
 		want(t, a, strings.TrimSuffix(denied("/seen"), ` with an explicit deny"}`)+`"}`, url+"/seen")
-		inLog(t, m, "the policy of endpoint "+a.endpoint)
+		m.Logged(t, "the policy of endpoint "+a.endpoint)
 		want(t, a, fmt.Sprintf("200 %s %s /other", accountB, b.Node), url+"/other")
 		modify(ec2.ModifyVpcEndpointInput{ResetPolicy: aws.Bool(true)})
 		want(t, a, seen("10.0.1.77", "https"), url+"/seen")
@@ -263,14 +263,4 @@ func thirdAccount(t *testing.T, m *machine.Machine, a *callerVPC, b *machine.Sit
 		t.Fatal(err)
 	}
 	want(t, a, fmt.Sprintf("200 %s %s /far", accountC, c.Node), url+"/far", "-H", "x-far: "+*n.NetworkInterfaces[0].PrivateIpAddress)
-}
-
-// inLog waits for a text in the instance's log.
-func inLog(t *testing.T, m *machine.Machine, text string) {
-	t.Helper()
-	if err := machine.Until(t.Context(), 5*time.Second, func() (bool, string, error) {
-		return strings.Contains(m.Log(), text), "the log does not say " + text, nil
-	}); err != nil {
-		t.Error(err)
-	}
 }

@@ -85,7 +85,7 @@ func TestPrivateAPIAcrossAccounts(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		inLog(t, m, "not-accepted: the connection of endpoint "+endpoint)
+		m.Logged(t, "not-accepted: the connection of endpoint "+endpoint)
 	})
 }
 

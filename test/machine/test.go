@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Main runs a package's tests with a binary of Isthmus that has the race
@@ -64,6 +65,17 @@ func StartTest(t *testing.T, binary string, flags ...string) *Machine {
 		}
 	})
 	return m
+}
+
+// Logged waits until the log holds a text: a line is written when the answer
+// that it is about may already have been read.
+func (m *Machine) Logged(t *testing.T, text string) {
+	t.Helper()
+	if err := Until(t.Context(), 20*time.Second, func() (bool, string, error) {
+		return strings.Contains(m.Log(), text), fmt.Sprintf("the log does not say %q", text), nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 // CloseClean is Close, with an error if there was a data race.

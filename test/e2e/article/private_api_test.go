@@ -78,7 +78,7 @@ func TestArticlePublicAPIInVPC(t *testing.T) {
 		becomes(t, forbidden, func() string {
 			return w.caller.curl(t, "https://"+api.ID+"."+domain+"/prod/x", "--cacert", w.trust)
 		})
-		logged(t, w.m, fmt.Sprintf("API %s is public, and %s leads to private APIs only", api.ID, w.caller.endpoint))
+		w.m.Logged(t, fmt.Sprintf("API %s is public, and %s leads to private APIs only", api.ID, w.caller.endpoint))
 	}
 }
 

@@ -225,7 +225,7 @@ func TestArticleV2SecurityGroups(t *testing.T) {
 	must(a.AWS.EC2.RevokeSecurityGroupEgress(t.Context(), &ec2.RevokeSecurityGroupEgressInput{GroupId: &a.links, IpPermissions: all}))(t)
 	becomes(t, unavailable, a.calls(t, w, "/app"))
 	becomes(t, unavailable, a.calls(t, w, "/x"))
-	logged(t, w.m, "sg-egress: "+a.links)
+	w.m.Logged(t, "sg-egress: "+a.links)
 
 	must(a.AWS.EC2.AuthorizeSecurityGroupEgress(t.Context(), &ec2.AuthorizeSecurityGroupEgressInput{
 		GroupId: &a.links, IpPermissions: []ec2types.IpPermission{fromGroup(80, a.apps)},
@@ -237,7 +237,7 @@ func TestArticleV2SecurityGroups(t *testing.T) {
 		GroupId: &a.apps, IpPermissions: []ec2types.IpPermission{fromGroup(80, a.links)},
 	}))(t)
 	becomes(t, unavailable, a.calls(t, w, "/app"))
-	logged(t, w.m, "sg-ingress: "+a.apps)
+	w.m.Logged(t, "sg-ingress: "+a.apps)
 }
 
 // TestArticleLikeFunctions: "This approach is similar to the way that other

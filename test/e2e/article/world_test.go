@@ -257,16 +257,6 @@ func becomes(t *testing.T, want string, ask func() string) {
 	}
 }
 
-// logged waits for a text in the machine's log.
-func logged(t *testing.T, m *machine.Machine, text string) {
-	t.Helper()
-	if err := machine.Until(t.Context(), 5*time.Second, func() (bool, string, error) {
-		return strings.Contains(m.Log(), text), "the log does not say " + text, nil
-	}); err != nil {
-		t.Error(err)
-	}
-}
-
 // nobody checks that there is no answer.
 func nobody(t *testing.T, what, answer string) {
 	t.Helper()
