@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // Options are what a node is made with. Zero values mean the defaults.

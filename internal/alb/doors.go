@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // doors are the ports at which a node listens, which come and go with the

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // noRule is the priority in the log of a request that was refused before any

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // replayable is the size up to which a request's body is read before the

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // target is a server that tells its name and what it was sent.

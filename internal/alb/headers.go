@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // targetHeader is the client's header as the target gets it, by "HTTP headers

@@ -12,7 +12,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // Process says what the process of a node is started with.

@@ -9,8 +9,8 @@ import (
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/alb/cookie"
 	"github.com/isthmus-net/isthmus/internal/alb/rule"
-	gateway "github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 // snapshot is one compiled configuration. It is immutable but for counters; a
@@ -123,8 +123,8 @@ func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot,
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
 	t := &target{Target: c, outstanding: new(atomic.Int64)}
-	way := gateway.Upstream{
-		Key: key.group, Destinations: []gateway.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
+	way := way.Upstream{
+		Key: key.group, Destinations: []way.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
 	}
 	if old := before.targets[key]; old != nil {
 		t.outstanding = old.outstanding

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/cookie"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // cookieLife is what AWS writes as the expiry of its cookies, whatever the

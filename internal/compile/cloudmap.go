@@ -6,15 +6,15 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 	"github.com/isthmus-net/isthmus/internal/resource"
 )
 
 // cloudMap returns the key of the way to the instances of a Cloud Map service
 // that are healthy and match a filter.
 func (u *upstreams) cloudMap(link *resource.VPCLinkV2, uri string, t resource.CloudMapTarget) string {
-	return u.make(config.UpstreamKey(link.ID, uri, 0), func() config.Upstream {
-		out := config.Upstream{Link: link.ID, Version: 2}
+	return u.make(way.Key(link.ID, uri, 0), func() way.Upstream {
+		out := way.Upstream{Link: link.ID, Version: 2}
 		if out.Cause = notAvailable(link.ID, link.Status, link.StatusMessage); out.Cause != "" {
 			return out
 		}
@@ -35,9 +35,9 @@ func (u *upstreams) cloudMap(link *resource.VPCLinkV2, uri string, t resource.Cl
 		}
 		out.Sources = sources
 		for _, a := range addresses {
-			out.Destinations = append(out.Destinations, config.Destination{Zone: u.zoneOf(link.VPC, a.Addr()), Address: a})
+			out.Destinations = append(out.Destinations, way.Destination{Zone: u.zoneOf(link.VPC, a.Addr()), Address: a})
 		}
-		slices.SortFunc(out.Destinations, func(a, b config.Destination) int {
+		slices.SortFunc(out.Destinations, func(a, b way.Destination) int {
 			return cmp.Or(cmp.Compare(a.Zone, b.Zone), a.Address.Compare(b.Address))
 		})
 		out.Destinations = slices.Compact(out.Destinations)

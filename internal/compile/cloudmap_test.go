@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/tables"
 )
@@ -81,7 +81,7 @@ func TestCloudMap(t *testing.T) {
 			out := Gateway(in)
 			i := stage(t, out, "http", "$default").Routes[0].Integration
 			u, ok := out.Upstreams[i.Upstream]
-			if !ok || i.URI != nil || i.Upstream != config.UpstreamKey("link2", blueURI, 0) {
+			if !ok || i.URI != nil || i.Upstream != way.Key("link2", blueURI, 0) {
 				t.Fatalf("integration %+v, upstreams %v", i, out.Upstreams)
 			}
 			var destinations []string
@@ -112,7 +112,7 @@ func TestCloudMapFingerprint(t *testing.T) {
 		c, tab := Gateway(shop()), plain()
 		change(tab)
 		Fingerprint(&c, tab)
-		return c.Upstreams[config.UpstreamKey("link2", blueURI, 0)].Fingerprint
+		return c.Upstreams[way.Key("link2", blueURI, 0)].Fingerprint
 	}
 	before := print(func(*tables.Tables) {})
 	for name, c := range map[string]struct {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 	"github.com/isthmus-net/isthmus/internal/resource"
 )
 
@@ -132,7 +133,7 @@ func TestGateway(t *testing.T) {
 		t.Fatalf("routes %q, want %q", got, want)
 	}
 	if r := def.Routes[0]; r.Method != config.AnyMethod || r.Path != config.DefaultRoute ||
-		r.Integration.Upstream != config.UpstreamKey("link2", nlb, 80) || r.Integration.URI != nil {
+		r.Integration.Upstream != way.Key("link2", nlb, 80) || r.Integration.URI != nil {
 		t.Errorf("default route: %+v %+v", r, r.Integration)
 	}
 	if def.Routes[1].Integration != nil {
@@ -144,7 +145,7 @@ func TestGateway(t *testing.T) {
 }
 
 func TestUpstreams(t *testing.T) {
-	v1, v2 := "link1:80", config.UpstreamKey("link2", nlb, 80)
+	v1, v2 := "link1:80", way.Key("link2", nlb, 80)
 	healthyInB := func(in *GatewayInput) { in.TargetHealth[1].State = "healthy" }
 	for _, c := range []struct {
 		name         string
@@ -179,7 +180,7 @@ func TestUpstreams(t *testing.T) {
 		{"v1 without endpoint", func(in *GatewayInput) { in.Endpoints = nil }, v1, "interface endpoint vpce-1 of VPC link link1 does not exist", nil, nil},
 		{"v2 without balancer", func(in *GatewayInput) { in.LoadBalancers = nil }, v2, "load balancer " + nlb + " does not exist", nil, nil},
 		{"v2 without interface", func(in *GatewayInput) { in.LinksV2[0].Interfaces = nil }, v2, "VPC link link2 has no network interface", nil, nil},
-		{"no listener", func(in *GatewayInput) { in.Listeners = nil }, config.UpstreamKey("link2", lsn, 0), "listener " + lsn + " does not exist", nil, nil},
+		{"no listener", func(in *GatewayInput) { in.Listeners = nil }, way.Key("link2", lsn, 0), "listener " + lsn + " does not exist", nil, nil},
 		{"v1 gone", func(in *GatewayInput) { in.LinksV1 = nil }, "missing:link1", `VPC link "link1" does not exist`, nil, nil},
 		{"somebody else's", func(in *GatewayInput) { in.LinksV1[0].Account = "222222222222" }, "missing:link1", `VPC link "link1" does not exist`, nil, nil},
 		{"somebody else's balancer", func(in *GatewayInput) { in.LoadBalancers[0].Account = "222222222222" }, v2, "load balancer " + nlb + " does not exist", nil, nil},
@@ -192,7 +193,7 @@ func TestUpstreams(t *testing.T) {
 			in.RestStages[0].Variables["link"] = "link2"
 			i := in.RestDeployments[0].Resources[1].Methods["ANY"].Integration
 			i.Target, i.URI = nlb, "http://x:8443/"
-		}, config.UpstreamKey("link2", nlb, 8443), "", []string{"a 100.64.0.2", "b 100.64.0.3"}, []string{"10.0.0.5:8443", "10.0.1.5:8443"}},
+		}, way.Key("link2", nlb, 8443), "", []string{"a 100.64.0.2", "b 100.64.0.3"}, []string{"10.0.0.5:8443", "10.0.1.5:8443"}},
 		{"empty link is not the internet", func(in *GatewayInput) { in.RestStages[0].Variables["link"] = "" }, "missing:", `VPC link "" does not exist`, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,13 +6,13 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 	"github.com/isthmus-net/isthmus/internal/resource"
 )
 
 // upstreams makes the ways through VPC links that integrations ask for, each once.
 type upstreams struct {
-	made      map[string]config.Upstream
+	made      map[string]way.Upstream
 	linksV1   map[string]*resource.VPCLinkV1
 	linksV2   map[string]*resource.VPCLinkV2
 	endpoints map[string]*resource.VPCEndpoint
@@ -30,7 +30,7 @@ type upstreams struct {
 
 func newUpstreams(in GatewayInput) *upstreams {
 	u := &upstreams{
-		made:      map[string]config.Upstream{},
+		made:      map[string]way.Upstream{},
 		linksV1:   index(in.LinksV1),
 		linksV2:   index(in.LinksV2),
 		endpoints: index(in.Endpoints),
@@ -67,9 +67,9 @@ func (u *upstreams) rest(account, link, target string, port int) string {
 	if v1 == nil || v1.Account != account {
 		return u.missing(link)
 	}
-	key := config.UpstreamKey(link, "", port)
-	return u.make(key, func() config.Upstream {
-		out := config.Upstream{Link: link, Version: 1, LoadBalancer: v1.TargetARNs[0]}
+	key := way.Key(link, "", port)
+	return u.make(key, func() way.Upstream {
+		out := way.Upstream{Link: link, Version: 1, LoadBalancer: v1.TargetARNs[0]}
 		if out.Cause = notAvailable(link, v1.Status, v1.StatusMessage); out.Cause != "" {
 			return out
 		}
@@ -80,7 +80,7 @@ func (u *upstreams) rest(account, link, target string, port int) string {
 		}
 		for _, id := range endpoint.Interfaces {
 			if eni := u.enis[id]; eni != nil && len(eni.Addresses) > 0 {
-				out.Destinations = append(out.Destinations, config.Destination{
+				out.Destinations = append(out.Destinations, way.Destination{
 					Zone: u.zone(eni.Subnet), Address: netip.AddrPortFrom(eni.Addresses[0], uint16(port)),
 				})
 			}
@@ -104,17 +104,17 @@ func (u *upstreams) http(account, link, listener string) string {
 	}
 	l := u.listeners[listener]
 	if l == nil || l.Account != account {
-		return u.make(config.UpstreamKey(link, listener, 0), func() config.Upstream {
-			return config.Upstream{Link: link, Version: 2, Cause: fmt.Sprintf("listener %s does not exist", listener)}
+		return u.make(way.Key(link, listener, 0), func() way.Upstream {
+			return way.Upstream{Link: link, Version: 2, Cause: fmt.Sprintf("listener %s does not exist", listener)}
 		})
 	}
 	return u.v2(v2, l.LoadBalancer, l.Port)
 }
 
 func (u *upstreams) v2(link *resource.VPCLinkV2, loadBalancer string, port int) string {
-	key := config.UpstreamKey(link.ID, loadBalancer, port)
-	return u.make(key, func() config.Upstream {
-		out := config.Upstream{Link: link.ID, Version: 2, LoadBalancer: loadBalancer}
+	key := way.Key(link.ID, loadBalancer, port)
+	return u.make(key, func() way.Upstream {
+		out := way.Upstream{Link: link.ID, Version: 2, LoadBalancer: loadBalancer}
 		if out.Cause = notAvailable(link.ID, link.Status, link.StatusMessage); out.Cause != "" {
 			return out
 		}
@@ -125,7 +125,7 @@ func (u *upstreams) v2(link *resource.VPCLinkV2, loadBalancer string, port int) 
 		}
 		out.Sources = u.sources(link)
 		for _, z := range lb.Zones {
-			out.Destinations = append(out.Destinations, config.Destination{
+			out.Destinations = append(out.Destinations, way.Destination{
 				Zone: z.Zone, Address: netip.AddrPortFrom(z.Address, uint16(port)),
 			})
 		}
@@ -145,11 +145,11 @@ func (u *upstreams) v2(link *resource.VPCLinkV2, loadBalancer string, port int) 
 
 // sources are the addresses in API Gateway's VPC that stand for a version 2
 // link's interfaces.
-func (u *upstreams) sources(link *resource.VPCLinkV2) []config.Source {
-	var out []config.Source
+func (u *upstreams) sources(link *resource.VPCLinkV2) []way.Source {
+	var out []way.Source
 	for i, pair := range link.Interfaces {
 		if eni := u.enis[pair.Provider]; eni != nil && len(eni.Addresses) > 0 && i < len(link.Subnets) {
-			out = append(out, config.Source{Zone: u.zone(link.Subnets[i]), Address: eni.Addresses[0]})
+			out = append(out, way.Source{Zone: u.zone(link.Subnets[i]), Address: eni.Addresses[0]})
 		}
 	}
 	return out
@@ -161,12 +161,12 @@ func noInterface(link *resource.VPCLinkV2) string {
 
 // missing is the way through a link that is not there, or is somebody else's.
 func (u *upstreams) missing(link string) string {
-	return u.make("missing:"+link, func() config.Upstream {
-		return config.Upstream{Link: link, Cause: fmt.Sprintf("VPC link %q does not exist", link)}
+	return u.make("missing:"+link, func() way.Upstream {
+		return way.Upstream{Link: link, Cause: fmt.Sprintf("VPC link %q does not exist", link)}
 	})
 }
 
-func (u *upstreams) make(key string, f func() config.Upstream) string {
+func (u *upstreams) make(key string, f func() way.Upstream) string {
 	if _, ok := u.made[key]; !ok {
 		way := f()
 		way.Key = key
@@ -178,8 +178,8 @@ func (u *upstreams) make(key string, f func() config.Upstream) string {
 // usable keeps the destinations in zones from which the port's listener
 // reaches a target that may be chosen, all if there is no such zone. The
 // result is sorted.
-func (u *upstreams) usable(all []config.Destination, loadBalancer string, port int) []config.Destination {
-	slices.SortFunc(all, func(a, b config.Destination) int {
+func (u *upstreams) usable(all []way.Destination, loadBalancer string, port int) []way.Destination {
+	slices.SortFunc(all, func(a, b way.Destination) int {
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), a.Address.Compare(b.Address))
 	})
 	lb, l := u.balancers[loadBalancer], u.byPort[portKey(loadBalancer, port)]
@@ -191,7 +191,7 @@ func (u *upstreams) usable(all []config.Destination, loadBalancer string, port i
 		return all
 	}
 	targets := choosable(group, u.healthy)
-	var out []config.Destination
+	var out []way.Destination
 	for _, d := range all {
 		if len(eligible(targets, d.Zone, lb, group)) > 0 {
 			out = append(out, d)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // cors answers cross-origin requests of an HTTP API by its configuration. A

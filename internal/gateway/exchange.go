@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // exchange is one request on its way through the chain, and what is known of

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // finish adds what every answer carries, and logs the exchange when the answer

@@ -18,7 +18,8 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 // backend is a raw TCP server that records the bytes of requests.
@@ -102,10 +103,10 @@ func fixed(text string) func(*http.Request, []byte) string {
 const plainOK = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 // upstreamTo is the way to a backend through a link.
-func upstreamTo(version int, at ...netip.AddrPort) config.Upstream {
-	u := config.Upstream{Key: "way", Link: "abc123", Version: version, Fingerprint: "1"}
+func upstreamTo(version int, at ...netip.AddrPort) way.Upstream {
+	u := way.Upstream{Key: "way", Link: "abc123", Version: version, Fingerprint: "1"}
 	for _, a := range at {
-		u.Destinations = append(u.Destinations, config.Destination{Zone: "us-east-1a", Address: a})
+		u.Destinations = append(u.Destinations, way.Destination{Zone: "us-east-1a", Address: a})
 	}
 	return u
 }
@@ -272,8 +273,8 @@ func proxyTo(uri string) *config.Integration {
 	return in
 }
 
-func configured(u config.Upstream, apis ...config.API) *config.Config {
-	return &config.Config{Region: "us-east-1", APIs: apis, Upstreams: map[string]config.Upstream{"way": u}}
+func configured(u way.Upstream, apis ...config.API) *config.Config {
+	return &config.Config{Region: "us-east-1", APIs: apis, Upstreams: map[string]way.Upstream{"way": u}}
 }
 
 var (

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // What a REST API of type HTTP_PROXY does with headers is listed in the

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // golden compares header lines; a value of "~" matches any.

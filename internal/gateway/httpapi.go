@@ -8,9 +8,9 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // httpRequest makes an HTTP API's request to its integration.

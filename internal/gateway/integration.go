@@ -11,7 +11,8 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 // integration is a compiled backend of a route.
@@ -50,7 +51,7 @@ type integrationResponse struct {
 // defaultTimeout is AWS's for both kinds of API, less one second for HTTP APIs.
 const defaultTimeout = 29 * time.Second
 
-func compileIntegration(kind config.Kind, c *config.Integration, upstreams map[string]config.Upstream) *integration {
+func compileIntegration(kind config.Kind, c *config.Integration, upstreams map[string]way.Upstream) *integration {
 	in := &integration{Integration: c, timeout: time.Duration(c.TimeoutMillis) * time.Millisecond}
 	if in.timeout <= 0 {
 		in.timeout = defaultTimeout
@@ -59,7 +60,7 @@ func compileIntegration(kind config.Kind, c *config.Integration, upstreams map[s
 	return in
 }
 
-func (in *integration) compile(kind config.Kind, upstreams map[string]config.Upstream) error {
+func (in *integration) compile(kind config.Kind, upstreams map[string]way.Upstream) error {
 	if in.Error != "" {
 		return errors.New(in.Error)
 	}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // Process says what the gateway process is started with.

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // However a path is written, what a backend makes of it stays inside the

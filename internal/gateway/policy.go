@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/policy"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // compiledPolicy is a policy, or why it can't be evaluated.

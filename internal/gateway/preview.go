@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // PreviewParams name a request of which is asked what would become of it.

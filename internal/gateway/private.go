@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // Caller is who opened a connection through an interface endpoint.

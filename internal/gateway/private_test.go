@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // allowing is a policy that lets everybody in but whom the condition matches.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // refusing is an address that refuses connections.

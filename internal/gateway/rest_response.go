@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // mock answers without a backend (type MOCK).

@@ -7,7 +7,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
-	"github.com/isthmus-net/isthmus/internal/gateway/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // snapshot is one compiled configuration. It is immutable; a request uses the

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // library is a backend made of the standard library's server.

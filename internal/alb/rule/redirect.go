@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // maxLocation bounds what a request can make of a redirect that names a part

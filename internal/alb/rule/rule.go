@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // Rules are the compiled rules of a listener.

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/isthmus-net/isthmus/internal/proxy/way"
+
 import "net/netip"
 
 // Config is everything that the gateway of one region serves.
@@ -8,7 +10,7 @@ type Config struct {
 	APIs   []API  `json:"apis,omitempty"` // sorted by ID
 	// Upstreams are the ways through VPC links, by Upstream.Key. Integrations
 	// that use the same link, load balancer and port share one.
-	Upstreams map[string]Upstream `json:"upstreams,omitempty"`
+	Upstreams map[string]way.Upstream `json:"upstreams,omitempty"`
 	// Endpoints are the interface endpoints through which private APIs are
 	// called, by the address that stands for each in API Gateway's VPC.
 	Endpoints map[netip.Addr]Endpoint `json:"endpoints,omitempty"`

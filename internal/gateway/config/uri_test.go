@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 func TestParseURI(t *testing.T) {
@@ -84,9 +86,9 @@ func TestJSON(t *testing.T) {
 			Key: DefaultRoute, Method: AnyMethod, Path: DefaultRoute,
 			Integration: &Integration{Type: HTTPProxy, Upstream: "k", TLS: &TLS{}, ResponseParameters: map[string]map[string]string{"200": {"a": "b"}}},
 		}}}}}},
-		Upstreams: map[string]Upstream{"k": {
-			Sources:      []Source{{"a", netip.MustParseAddr("100.64.0.9")}},
-			Destinations: []Destination{{"b", netip.MustParseAddrPort("10.0.0.1:80")}},
+		Upstreams: map[string]way.Upstream{"k": {
+			Sources:      []way.Source{{Zone: "a", Address: netip.MustParseAddr("100.64.0.9")}},
+			Destinations: []way.Destination{{Zone: "b", Address: netip.MustParseAddrPort("10.0.0.1:80")}},
 		}},
 	}
 	data, err := json.Marshal(in)

@@ -1,4 +1,4 @@
-// Package upstream is the client side of the gateway: connections to backends
+// Package upstream is the client side of a proxy: connections to backends
 // through VPC links and to the internet, and exchanges on them.
 package upstream
 
@@ -17,16 +17,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 // Pool keeps connections that were opened by one way under one set of rules.
 // When either changes, the pool is retired and another takes its place, so
 // that no request travels on a connection that could not be opened any more.
 type Pool struct {
-	upstream config.Upstream
+	upstream way.Upstream
 	skip     bool
 	client   http1.Client
 	requests atomic.Uint64
@@ -65,7 +65,7 @@ const (
 
 // NewPool makes a pool for the way through a VPC link. With skip, backends'
 // certificates need no trusted issuer.
-func NewPool(u config.Upstream, skip bool, o Options) *Pool {
+func NewPool(u way.Upstream, skip bool, o Options) *Pool {
 	o.setDefaults()
 	return newPool(u, skip, o, func(ctx context.Context, p *Pool, lane string) (net.Conn, error) {
 		n, _ := strconv.ParseUint(lane, 10, 64)
@@ -77,14 +77,14 @@ func NewPool(u config.Upstream, skip bool, o Options) *Pool {
 func NewInternetPool(skip bool, o Options) *Pool {
 	o.setDefaults()
 	dialer := internetDialer(o.AllowPrivate)
-	return newPool(config.Upstream{}, skip, o, func(ctx context.Context, _ *Pool, address string) (net.Conn, error) {
+	return newPool(way.Upstream{}, skip, o, func(ctx context.Context, _ *Pool, address string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", address)
 	})
 }
 
 // newPool makes a pool whose connections dial opens to a place: a lane or an
 // address.
-func newPool(u config.Upstream, skip bool, o Options, dial func(ctx context.Context, p *Pool, place string) (net.Conn, error)) *Pool {
+func newPool(u way.Upstream, skip bool, o Options, dial func(ctx context.Context, p *Pool, place string) (net.Conn, error)) *Pool {
 	p := &Pool{upstream: u, skip: skip}
 	secure := tlsConfig(o, skip)
 	p.client = http1.Client{
@@ -139,10 +139,10 @@ func (p *Pool) key(r *Request) string {
 }
 
 // Upstream is the way that the pool is for; zero for the internet.
-func (p *Pool) Upstream() config.Upstream { return p.upstream }
+func (p *Pool) Upstream() way.Upstream { return p.upstream }
 
 // Serves tells whether the pool is for this upstream as it is now.
-func (p *Pool) Serves(u *config.Upstream, skip bool) bool {
+func (p *Pool) Serves(u *way.Upstream, skip bool) bool {
 	return p.skip == skip && reflect.DeepEqual(&p.upstream, u)
 }
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 // path is one way to open a connection.
@@ -19,7 +19,7 @@ type path struct {
 // paths are the ways of an upstream: each destination once, from a source in
 // its own zone if there is one. They are rotated by turn, so that connections
 // spread over destinations and sources.
-func paths(u *config.Upstream, turn uint64) []path {
+func paths(u *way.Upstream, turn uint64) []path {
 	ways := make([]path, 0, len(u.Destinations))
 	for i := range u.Destinations {
 		d := u.Destinations[(uint64(i)+turn)%uint64(len(u.Destinations))]

@@ -1,4 +1,6 @@
-package config
+// Package way holds the addresses by which a proxy reaches a backend: plain
+// data, compiled by the control plane.
+package way
 
 import (
 	"net/netip"
@@ -47,9 +49,9 @@ type Destination struct {
 	Address netip.AddrPort `json:"address"`
 }
 
-// UpstreamKey names the way through a link to a port of a load balancer.
+// Key names the way through a link to a port of a load balancer.
 // Version 1 links lead to one balancer only and leave it empty.
-func UpstreamKey(link, loadBalancer string, port int) string {
+func Key(link, loadBalancer string, port int) string {
 	if loadBalancer == "" {
 		return link + ":" + strconv.Itoa(port)
 	}

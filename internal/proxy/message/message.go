@@ -1,4 +1,4 @@
-// Package message holds the requests and responses that the gateway's chain
+// Package message holds the requests and responses that a proxy's chain
 // works on. They belong to no HTTP library, so that the engine below the chain
 // can be replaced; adapters convert at the edges.
 package message

@@ -1,4 +1,4 @@
-// Package server is the gateway's side towards clients: it puts the gateway's
+// Package server is a proxy's side towards clients: it puts its
 // chain on the HTTP/1.1 engine.
 package server
 
@@ -8,8 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // Options are a server's limits.

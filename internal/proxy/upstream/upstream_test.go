@@ -22,8 +22,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/isthmus-net/isthmus/internal/gateway/config"
-	"github.com/isthmus-net/isthmus/internal/gateway/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
 // backend serves connections with a function until the test ends.
@@ -105,10 +105,10 @@ func closed(t *testing.T) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-func link(destinations ...netip.AddrPort) config.Upstream {
-	u := config.Upstream{Key: "k", Link: "abc123", Version: 1}
+func link(destinations ...netip.AddrPort) way.Upstream {
+	u := way.Upstream{Key: "k", Link: "abc123", Version: 1}
 	for _, d := range destinations {
-		u.Destinations = append(u.Destinations, config.Destination{Zone: "a", Address: d})
+		u.Destinations = append(u.Destinations, way.Destination{Zone: "a", Address: d})
 	}
 	return u
 }
@@ -258,7 +258,7 @@ func TestSourceAddress(t *testing.T) {
 	u := link(at, at)
 	u.Version = 2
 	u.Destinations[1].Zone = "b"
-	u.Sources = []config.Source{{Zone: "a", Address: netip.MustParseAddr("127.0.0.2")}, {Zone: "b", Address: netip.MustParseAddr("127.0.0.3")}}
+	u.Sources = []way.Source{{Zone: "a", Address: netip.MustParseAddr("127.0.0.2")}, {Zone: "b", Address: netip.MustParseAddr("127.0.0.3")}}
 	p := NewPool(u, false, Options{})
 	for range 4 {
 		if _, err := do(t, p, get()); err != nil {
@@ -312,9 +312,9 @@ func TestRequestsSpread(t *testing.T) {
 
 func TestPathsKeepToTheZone(t *testing.T) {
 	a := func(s string) netip.Addr { return netip.MustParseAddr(s) }
-	u := config.Upstream{
-		Sources:      []config.Source{{Zone: "a", Address: a("100.64.0.1")}, {Zone: "b", Address: a("100.64.0.2")}},
-		Destinations: []config.Destination{{Zone: "a", Address: netip.AddrPortFrom(a("10.0.0.1"), 80)}, {Zone: "b", Address: netip.AddrPortFrom(a("10.0.0.2"), 80)}, {Zone: "c", Address: netip.AddrPortFrom(a("10.0.0.3"), 80)}},
+	u := way.Upstream{
+		Sources:      []way.Source{{Zone: "a", Address: a("100.64.0.1")}, {Zone: "b", Address: a("100.64.0.2")}},
+		Destinations: []way.Destination{{Zone: "a", Address: netip.AddrPortFrom(a("10.0.0.1"), 80)}, {Zone: "b", Address: netip.AddrPortFrom(a("10.0.0.2"), 80)}, {Zone: "c", Address: netip.AddrPortFrom(a("10.0.0.3"), 80)}},
 	}
 	first := map[netip.AddrPort]bool{}
 	for turn := range uint64(6) {
