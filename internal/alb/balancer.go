@@ -74,7 +74,7 @@ func (b *Balancer) Apply(c *config.Config) error {
 func (b *Balancer) Handler(port uint16) message.Handler {
 	return func(ctx context.Context, r *message.Request) *message.Response {
 		x := &exchange{
-			balancer: b, snapshot: b.current.Load(), request: r, start: time.Now(), priority: noRule,
+			balancer: b, snapshot: b.current.Load(), request: r, routed: r, start: time.Now(), priority: noRule,
 		}
 		x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
 		return x.finish(x.run(ctx, port))
@@ -115,6 +115,10 @@ func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
 	x.priority = 0
 	if i := x.listener.rules.Find(x.request); i >= 0 {
 		a, x.priority = &x.listener.actions[i], x.listener.config.Rules[i].Priority
+		var err error
+		if x.routed, x.rehosted, err = x.listener.changes[i].Apply(x.request); err != nil {
+			return x.fail(500, "rule: "+err.Error())
+		}
 	}
 	switch {
 	case a.fixed != nil:

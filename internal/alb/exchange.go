@@ -21,6 +21,10 @@ type exchange struct {
 	balancer *Balancer
 	snapshot *snapshot
 	request  *message.Request
+	// routed is the request as the rule's transforms leave it, by which rehosted
+	// is set if they gave it another host.
+	routed   *message.Request
+	rehosted bool
 	start    time.Time
 	traceID  string
 

@@ -29,8 +29,8 @@ func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 	}
 	a := &x.snapshot.config.Attributes
 	out := &upstream.Request{
-		Method: x.request.Method, Path: x.request.Path, Query: x.request.Query,
-		Host: targetHost(x.request, a), Header: targetHeader(x.request, a, x.traceID),
+		Method: x.request.Method, Path: x.routed.Path, Query: x.routed.Query,
+		Host: x.targetHost(a), Header: targetHeader(x.request, a, x.traceID),
 		Body: x.request.Body, Length: x.request.Length, Secure: x.group.HTTPS,
 	}
 	if out.Secure {

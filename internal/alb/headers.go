@@ -67,6 +67,15 @@ func forwarders(h message.Header) int {
 	return n
 }
 
+// targetHost is the Host field as the target gets it. One that a transform
+// wrote stays as it was written.
+func (x *exchange) targetHost(a *config.Attributes) string {
+	if x.rehosted {
+		return x.routed.Host
+	}
+	return targetHost(x.request, a)
+}
+
 // targetHost is the Host field as the target gets it: with the listener's port
 // and no other, unless it is to be preserved.
 func targetHost(r *message.Request, a *config.Attributes) string {

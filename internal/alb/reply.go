@@ -46,7 +46,7 @@ func fixedResponse(f *config.FixedResponse) *message.Response {
 }
 
 func (x *exchange) redirect(d *config.Redirect, port uint16) *message.Response {
-	location, err := rule.Location(d, x.request, port)
+	location, err := rule.Location(d, x.routed, port)
 	if err != nil {
 		return x.fail(400, "request: "+err.Error())
 	}

@@ -26,7 +26,8 @@ type snapshot struct {
 type listener struct {
 	config   *config.Listener
 	rules    rule.Rules
-	actions  []action // of the rules
+	actions  []action         // of the rules
+	changes  []rule.Transform // likewise
 	fallback action
 }
 
@@ -93,7 +94,11 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 			if err != nil {
 				return nil, fmt.Errorf("compile rule %s: %w", r.ARN, err)
 			}
-			l.actions = append(l.actions, a)
+			change, err := rule.NewTransform(r)
+			if err != nil {
+				return nil, fmt.Errorf("compile rule %s: %w", r.ARN, err)
+			}
+			l.actions, l.changes = append(l.actions, a), append(l.changes, change)
 		}
 		if l.fallback, err = s.compileAction(l.config.Default); err != nil {
 			return nil, fmt.Errorf("compile default action of %s: %w", l.config.ARN, err)

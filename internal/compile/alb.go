@@ -65,6 +65,7 @@ func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZon
 		for _, r := range a.rules[l.ARN] {
 			out.Rules = append(out.Rules, config.Rule{
 				ARN: r.ARN, Priority: r.Priority, Conditions: conditions(r.Conditions), Action: action(r.Actions),
+				HostRewrite: (*config.Rewrite)(r.HostRewrite), URLRewrite: (*config.Rewrite)(r.URLRewrite),
 			})
 			use(r.Actions)
 		}
@@ -125,7 +126,7 @@ func action(list []resource.Action) (out config.Action) {
 
 func conditions(list []resource.RuleCondition) (out []config.Condition) {
 	for _, in := range list {
-		c := config.Condition{Field: config.Field(in.Field), HeaderName: in.HeaderName}
+		c := config.Condition{Field: config.Field(in.Field), HeaderName: in.HeaderName, Regex: in.Regex}
 		for _, q := range in.Query {
 			c.Query = append(c.Query, config.QueryPair{Key: q.Key, Value: q.Value})
 		}

@@ -57,8 +57,8 @@ func albInput() Input {
 		ListenerRules: []*resource.ListenerRule{
 			{ARN: "r2", Listener: "l1", Priority: 20, Conditions: []resource.RuleCondition{{Field: "source-ip", Values: []string{"10.0.0.0/8"}}},
 				Actions: []resource.Action{{Redirect: &resource.Redirect{StatusCode: "HTTP_301", Protocol: "HTTPS", Host: "#{host}", Port: "443", Path: "/#{path}", Query: "#{query}"}}}},
-			{ARN: "r1", Listener: "l1", Priority: 3, Conditions: []resource.RuleCondition{{Field: "query-string", Query: []resource.QueryPair{{Key: "k", Value: "v"}}}},
-				Actions: forward("g1", "g2")},
+			{ARN: "r1", Listener: "l1", Priority: 3, Conditions: []resource.RuleCondition{{Field: "query-string", Query: []resource.QueryPair{{Key: "k", Value: "v"}}}, {Field: "path-pattern", Regex: []string{"^/"}}},
+				HostRewrite: &resource.Rewrite{Regex: "a", Replace: "b"}, URLRewrite: &resource.Rewrite{Regex: "c", Replace: "d"}, Actions: forward("g1", "g2")},
 		},
 		TargetGroups: []*resource.TargetGroup{
 			{ARN: "g1", Protocol: "HTTP", HealthCheck: check, Attributes: map[string]string{"stickiness.enabled": "true"},
@@ -83,7 +83,8 @@ func TestALB(t *testing.T) {
 		Listeners: []config.Listener{
 			{ARN: "l1", Port: 80, Default: config.Action{Forward: &config.Forward{Groups: []config.WeightedGroup{{TargetGroup: "g1", Weight: 1}}}},
 				Rules: []config.Rule{
-					{ARN: "r1", Priority: 3, Conditions: []config.Condition{{Field: config.QueryString, Query: []config.QueryPair{{Key: "k", Value: "v"}}}},
+					{ARN: "r1", Priority: 3, Conditions: []config.Condition{{Field: config.QueryString, Query: []config.QueryPair{{Key: "k", Value: "v"}}}, {Field: config.PathPattern, Regex: []string{"^/"}}},
+						HostRewrite: &config.Rewrite{Regex: "a", Replace: "b"}, URLRewrite: &config.Rewrite{Regex: "c", Replace: "d"},
 						Action: config.Action{Forward: &config.Forward{Groups: []config.WeightedGroup{{TargetGroup: "g1", Weight: 1}, {TargetGroup: "g2", Weight: 1}}, StickySeconds: 60}}},
 					{ARN: "r2", Priority: 20, Conditions: []config.Condition{{Field: config.SourceIP, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}},
 						Action: config.Action{Redirect: &config.Redirect{StatusCode: 301, Protocol: "HTTPS", Host: "#{host}", Port: "443", Path: "/#{path}", Query: "#{query}"}}},

@@ -62,7 +62,16 @@ type ListenerRule struct {
 	Listener   string          `json:"listener"` // ARN
 	Priority   int             `json:"priority"` // 1 to 50000, unique in the listener
 	Conditions []RuleCondition `json:"conditions"`
-	Actions    []Action        `json:"actions"`
+	// HostRewrite and URLRewrite are the transforms.
+	HostRewrite *Rewrite `json:"hostRewrite,omitempty"`
+	URLRewrite  *Rewrite `json:"urlRewrite,omitempty"`
+	Actions     []Action `json:"actions"`
+}
+
+// Rewrite replaces what a regular expression matches.
+type Rewrite struct {
+	Regex   string `json:"regex"`
+	Replace string `json:"replace"`
 }
 
 // Key is the rule's ARN, which begins with that of its listener but for the
@@ -74,6 +83,7 @@ type RuleCondition struct {
 	Field      string      `json:"field"`                // "host-header", "path-pattern", …, as on the wire
 	HeaderName string      `json:"headerName,omitempty"` // of "http-header"
 	Values     []string    `json:"values,omitempty"`
+	Regex      []string    `json:"regex,omitempty"` // regular expressions, in the place of values
 	Query      []QueryPair `json:"query,omitempty"` // of "query-string"
 }
 

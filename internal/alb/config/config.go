@@ -69,7 +69,18 @@ type Rule struct {
 	ARN        string      `json:"arn"`
 	Priority   int         `json:"priority"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	Action     Action      `json:"action"`
+	// HostRewrite and URLRewrite change the request before the action; the URL
+	// is the path with the query.
+	HostRewrite *Rewrite `json:"hostRewrite,omitempty"`
+	URLRewrite  *Rewrite `json:"urlRewrite,omitempty"`
+	Action      Action   `json:"action"`
+}
+
+// Rewrite replaces the first match of a regular expression. "$0" to "$9" in the
+// replacement are what was matched, and its groups.
+type Rewrite struct {
+	Regex   string `json:"regex"`
+	Replace string `json:"replace"`
 }
 
 // Field is what a condition looks at.
@@ -91,6 +102,8 @@ type Condition struct {
 	// Values are patterns, in which "*" is any text, "?" one character and "\"
 	// takes the meaning of the next away; methods are compared as they are.
 	Values []string `json:"values,omitempty"`
+	// Regex are regular expressions, for HostHeader, PathPattern and HTTPHeader.
+	Regex []string `json:"regex,omitempty"`
 	// HeaderName is the name of the header field (HTTPHeader).
 	HeaderName string      `json:"headerName,omitempty"`
 	Query      []QueryPair `json:"query,omitempty"` // QueryString

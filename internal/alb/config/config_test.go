@@ -18,8 +18,10 @@ func TestJSON(t *testing.T) {
 				Conditions: []Condition{
 					{Field: HTTPHeader, HeaderName: "X", Values: []string{"a*"}},
 					{Field: QueryString, Query: []QueryPair{{"k", "v"}}},
+					{Field: PathPattern, Regex: []string{"^/"}},
 					{Field: SourceIP, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 				},
+				HostRewrite: &Rewrite{"^a$", "b"}, URLRewrite: &Rewrite{"^/a", "/b"},
 				Action: Action{Forward: &Forward{Groups: []WeightedGroup{{"arn:t", 1}}, StickySeconds: 60}},
 			}, {
 				Action: Action{Redirect: &Redirect{301, "HTTPS", "#{host}", "443", "/#{path}", "#{query}"}},

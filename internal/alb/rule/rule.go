@@ -60,14 +60,22 @@ func compile(c config.Condition) (condition, error) {
 	switch c.Field {
 	case config.HostHeader:
 		hosts := newPatterns(c.Values, true)
-		return func(r *message.Request) bool { return matchAny(hosts, Hostname(r.Host)) }, nil
+		// Expressions see the port too.
+		regexes, err := newRegexes(c.Regex, "(?i)")
+		return func(r *message.Request) bool {
+			return matchAny(hosts, Hostname(r.Host)) || regexAny(regexes, r.Host)
+		}, err
 	case config.PathPattern:
 		paths := newPatterns(c.Values, false)
-		return func(r *message.Request) bool { return matchAny(paths, r.Path) }, nil
+		regexes, err := newRegexes(c.Regex, "")
+		return func(r *message.Request) bool {
+			path := normalized(r.Path)
+			return matchAny(paths, path) || regexAny(regexes, path)
+		}, err
 	case config.RequestMethod:
 		return func(r *message.Request) bool { return slices.Contains(c.Values, r.Method) }, nil
 	case config.HTTPHeader:
-		return headerCondition(c), nil
+		return headerCondition(c)
 	case config.QueryString:
 		return queryCondition(c.Query), nil
 	case config.SourceIP:
@@ -76,17 +84,19 @@ func compile(c config.Condition) (condition, error) {
 	return nil, fmt.Errorf("unknown condition %q", c.Field)
 }
 
-func headerCondition(c config.Condition) condition {
+func headerCondition(c config.Condition) (condition, error) {
 	values := newPatterns(c.Values, true)
+	regexes, err := newRegexes(c.Regex, "")
+	holds := func(value string) bool { return matchAny(values, value) || regexAny(regexes, value) }
 	return func(r *message.Request) bool {
 		for _, f := range r.Header {
-			if strings.EqualFold(f.Name, c.HeaderName) && matchAny(values, f.Value) {
+			if strings.EqualFold(f.Name, c.HeaderName) && holds(f.Value) {
 				return true
 			}
 		}
 		// The engine keeps it apart from the others.
-		return strings.EqualFold(c.HeaderName, "Host") && matchAny(values, r.Host)
-	}
+		return strings.EqualFold(c.HeaderName, "Host") && holds(r.Host)
+	}, err
 }
 
 type queryPair struct {

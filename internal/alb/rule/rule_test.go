@@ -107,6 +107,9 @@ func TestConditions(t *testing.T) {
 	is := func(f config.Field, values ...string) config.Condition {
 		return config.Condition{Field: f, Values: values}
 	}
+	regex := func(f config.Field, expressions ...string) config.Condition {
+		return config.Condition{Field: f, Regex: expressions}
+	}
 	from := func(cidr string) config.Condition {
 		return config.Condition{Field: config.SourceIP, Sources: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix(cidr)}}
 	}
@@ -129,6 +132,14 @@ func TestConditions(t *testing.T) {
 		{header("X-A", "TWO"), true},
 		{header("X-B", "*"), false},
 		{header("Host", "shop.*"), true},
+		{regex(config.HostHeader, `^shop\.example\.com:8080$`), true},
+		{regex(config.HostHeader, `^other`, `EXAMPLE`), true},
+		{regex(config.HostHeader, `^example`), false},
+		{regex(config.PathPattern, `^/s[a-z]+/C`), true},
+		{regex(config.PathPattern, `^/S`), false},
+		{regex(config.PathPattern, `version`), false},
+		{config.Condition{Field: config.HTTPHeader, HeaderName: "x-a", Regex: []string{`^t.o$`}}, true},
+		{config.Condition{Field: config.HTTPHeader, HeaderName: "x-a", Regex: []string{`^T`}}, false},
 		{query(config.QueryPair{Key: "VERSION", Value: "v1"}), true},
 		{query(config.QueryPair{Key: "version", Value: "v2"}), false},
 		{query(config.QueryPair{Value: "v?"}), true},

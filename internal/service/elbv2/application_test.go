@@ -295,6 +295,9 @@ func TestCreateRuleRefuses(t *testing.T) {
 		return func(in *input) { in.Conditions = []*api.RuleCondition{&c} }
 	}
 	values := func(v ...string) api.RuleCondition { return api.RuleCondition{Values: v} }
+	transform := func(list ...*api.RuleTransform) func(*input) {
+		return func(in *input) { in.Transforms = list }
+	}
 	for name, c := range map[string]struct {
 		change     func(*input)
 		code, text string
@@ -320,8 +323,18 @@ func TestCreateRuleRefuses(t *testing.T) {
 		"header name":       {condition("http-header", api.RuleCondition{HttpHeaderConfig: &api.HttpHeaderConditionConfig{HttpHeaderName: wire.Ptr("a:"), Values: []string{"x"}}}), "ValidationError", "'a:'"},
 		"header Host":       {condition("http-header", api.RuleCondition{HttpHeaderConfig: &api.HttpHeaderConditionConfig{HttpHeaderName: wire.Ptr("host"), Values: []string{"x"}}}), "ValidationError", "host-header"},
 		"query":             {condition("query-string", api.RuleCondition{QueryStringConfig: &api.QueryStringConditionConfig{Values: []*api.QueryStringKeyValuePair{{Key: wire.Ptr("k")}}}}), "ValidationError", "query string value"},
-		"regular":           {condition("path-pattern", api.RuleCondition{RegexValues: []string{"^/"}}), "InvalidConfigurationRequest", "Regular expressions"},
-		"transforms":        {func(in *input) { in.Transforms = []*api.RuleTransform{{Type: wire.Ptr("url-rewrite")}} }, "InvalidConfigurationRequest", "transforms"},
+		"lookahead":         {condition("path-pattern", api.RuleCondition{RegexValues: []string{"^/(?=a)"}}), "ValidationError", "'^/(?=a)'"},
+		"class":             {condition("path-pattern", api.RuleCondition{RegexValues: []string{`\p{L}`}}), "ValidationError", "Unicode"},
+		"long":              {condition("path-pattern", api.RuleCondition{RegexValues: []string{strings.Repeat("a", 129)}}), "ValidationError", "128"},
+		"both":              {condition("path-pattern", api.RuleCondition{Values: []string{"/"}, RegexValues: []string{"^/"}}), "ValidationError", "not both"},
+		"regex twice":       {condition("path-pattern", api.RuleCondition{PathPatternConfig: &api.PathPatternConditionConfig{RegexValues: []string{"^/"}}, RegexValues: []string{"^/"}}), "ValidationError", "at the same time"},
+		"regex of methods":  {condition("http-request-method", api.RuleCondition{RegexValues: []string{"^G"}}), "ValidationError", "'http-request-method'"},
+		"six expressions":   {condition("path-pattern", api.RuleCondition{RegexValues: slices.Repeat([]string{"^/"}, 6)}), "ValidationError", "'5' condition values"},
+		"no rewrite":        {transform(&api.RuleTransform{Type: wire.Ptr("url-rewrite")}), "ValidationError", "exactly one rewrite"},
+		"two transforms":    {transform(rewriteURL("^/", "/a"), rewriteURL("^/", "/b")), "ValidationError", "only one transform"},
+		"another's rewrite": {transform(&api.RuleTransform{Type: wire.Ptr("host-header-rewrite"), UrlRewriteConfig: rewriteURL("a", "b").UrlRewriteConfig}), "ValidationError", "this type"},
+		"no such group":     {transform(rewriteURL("^/(a)", "/$2")), "ValidationError", "$2"},
+		"long replacement":  {transform(rewriteURL("^/", strings.Repeat("a", 1025))), "ValidationError", "1024"},
 		"two actions":       {func(in *input) { in.Actions = append(in.Actions, in.Actions[0]) }, "InvalidLoadBalancerAction", "exactly one"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -334,6 +347,44 @@ func TestCreateRuleRefuses(t *testing.T) {
 	}
 	_, err := f.CreateRule(f.ctx, f.input(1000))
 	wantError(t, err, "TooManyRules", "100")
+}
+
+func rewriteURL(regex, replace string) *api.RuleTransform {
+	return &api.RuleTransform{Type: wire.Ptr("url-rewrite"), UrlRewriteConfig: &api.UrlRewriteConfig{Rewrites: []*api.RewriteConfig{{Regex: &regex, Replace: &replace}}}}
+}
+
+// TestRegexAndTransforms: they are stored, shown as they were given, replaced
+// and reset.
+func TestRegexAndTransforms(t *testing.T) {
+	f := newRules(t)
+	host := &api.RuleTransform{Type: wire.Ptr("host-header-rewrite"), HostHeaderRewriteConfig: &api.HostHeaderRewriteConfig{Rewrites: []*api.RewriteConfig{{Regex: wire.Ptr("^a-(.+)$"), Replace: wire.Ptr("$1")}}}}
+	both := []*api.RuleTransform{host, rewriteURL("^/v1/", "/")}
+	config := &api.PathPatternConditionConfig{RegexValues: []string{"^/v[0-9]+/"}}
+	header := &api.RuleCondition{Field: wire.Ptr("http-header"), HttpHeaderConfig: &api.HttpHeaderConditionConfig{HttpHeaderName: wire.Ptr("X"), RegexValues: []string{"a|b"}}}
+	made := f.rule(1, func(in *api.CreateRuleInput) {
+		in.Conditions = []*api.RuleCondition{{Field: wire.Ptr("path-pattern"), PathPatternConfig: config}, header}
+		in.Transforms = both
+	})
+	want := []*api.RuleCondition{{Field: wire.Ptr("path-pattern"), RegexValues: config.RegexValues, PathPatternConfig: config}, header}
+	if !reflect.DeepEqual(made.Conditions, want) || !reflect.DeepEqual(made.Transforms, both) {
+		t.Errorf("rule = %+v", made)
+	}
+	modify := func(in api.ModifyRuleInput) []*api.RuleTransform {
+		t.Helper()
+		in.RuleArn = made.RuleArn
+		return must[*api.ModifyRuleOutput](t)(f.ModifyRule(f.ctx, &in)).Rules[0].Transforms
+	}
+	if got := modify(api.ModifyRuleInput{Conditions: []*api.RuleCondition{header}}); len(got) != 2 {
+		t.Errorf("transforms = %+v", got)
+	}
+	if got := modify(api.ModifyRuleInput{Transforms: both[:1]}); !reflect.DeepEqual(got, both[:1]) {
+		t.Errorf("transforms = %+v", got)
+	}
+	if got := modify(api.ModifyRuleInput{ResetTransforms: wire.Ptr(true)}); len(got) != 0 {
+		t.Errorf("transforms = %+v", got)
+	}
+	_, err := f.ModifyRule(f.ctx, &api.ModifyRuleInput{RuleArn: made.RuleArn, Transforms: both, ResetTransforms: wire.Ptr(true)})
+	wantError(t, err, "ValidationError", "at the same time")
 }
 
 func (f ruleFixture) listenerOfNetwork() *string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmus-net/isthmus/internal/alb/rule"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/wire"
 	api "github.com/isthmus-net/isthmus/internal/wire/elbv2"
@@ -13,9 +14,9 @@ import (
 
 // The limits of a rule's conditions.
 const (
-	maxConditionValues = 5 // of a rule
-	maxWildcards       = 5 // of a rule
-	maxPattern         = 128
+	maxConditionValues = 5   // of a rule
+	maxWildcards       = 5   // of a rule
+	maxPattern         = 128 // characters of a value or expression
 	maxMethod          = 40
 )
 
@@ -41,7 +42,7 @@ func readConditions(list []*api.RuleCondition) ([]resource.RuleCondition, error)
 			return nil, invalid("A rule can only have one '%s' condition", c.Field)
 		}
 		out = append(out, c)
-		values += len(c.Values) + len(c.Query)
+		values += len(c.Values) + len(c.Regex) + len(c.Query)
 		for _, p := range patterns(c) {
 			wildcards += strings.Count(p, "*") + strings.Count(p, "?")
 		}
@@ -74,13 +75,14 @@ func readCondition(in *api.RuleCondition) (resource.RuleCondition, error) {
 	// What is given, by the field that it belongs to.
 	configs := map[string][]string{}
 	if x := in.HostHeaderConfig; x != nil {
-		configs["host-header"] = x.Values
+		configs["host-header"], c.Regex = x.Values, append(c.Regex, x.RegexValues...)
 	}
 	if x := in.PathPatternConfig; x != nil {
-		configs["path-pattern"] = x.Values
+		configs["path-pattern"], c.Regex = x.Values, append(c.Regex, x.RegexValues...)
 	}
 	if x := in.HttpHeaderConfig; x != nil {
 		configs["http-header"], c.HeaderName = x.Values, wire.Val(x.HttpHeaderName)
+		c.Regex = append(c.Regex, x.RegexValues...)
 	}
 	if x := in.HttpRequestMethodConfig; x != nil {
 		configs["http-request-method"] = x.Values
@@ -100,34 +102,39 @@ func readCondition(in *api.RuleCondition) (resource.RuleCondition, error) {
 		return c, invalid("A condition field must be specified")
 	case !slices.Contains(conditionFields, c.Field):
 		return c, invalid("Condition field '%s' must be one of '[%s]'", c.Field, strings.Join(conditionFields, ", "))
-	case hasRegex(in):
-		return c, unsupported("Regular expressions in conditions are not supported by Isthmus yet")
 	case len(configs) > 1 || len(configs) == 1 && !given:
 		return c, invalid("A condition with the field '%s' can only have the configuration of this field", c.Field)
 	case given && len(in.Values) > 0:
 		return c, invalid("Values and the configuration of the field '%s' cannot be specified at the same time", c.Field)
 	case len(in.Values) > 0 && c.Field != "host-header" && c.Field != "path-pattern":
 		return c, invalid("Values cannot be specified for the condition field '%s', but its configuration", c.Field)
+	case len(in.RegexValues) > 0 && !slices.Contains(regexFields, c.Field):
+		return c, invalid("Regular expressions cannot be specified for the condition field '%s'", c.Field)
+	case len(in.RegexValues) > 0 && len(c.Regex) > 0:
+		return c, invalid("Regular expressions of a condition and those of its configuration cannot be specified at the same time")
 	}
 	c.Values = config
 	if len(in.Values) > 0 {
 		c.Values = in.Values
 	}
-	if len(c.Values)+len(c.Query) == 0 {
+	if len(in.RegexValues) > 0 {
+		c.Regex = in.RegexValues
+	}
+	switch {
+	case len(c.Values)+len(c.Regex)+len(c.Query) == 0:
 		return c, invalid("A condition value must be specified")
+	case len(c.Values) > 0 && len(c.Regex) > 0:
+		return c, invalid("A condition can have either values or regular expressions, not both")
 	}
 	return c, checkCondition(c)
 }
 
-func hasRegex(in *api.RuleCondition) bool {
-	return len(in.RegexValues) > 0 || in.HostHeaderConfig != nil && len(in.HostHeaderConfig.RegexValues) > 0 ||
-		in.PathPatternConfig != nil && len(in.PathPatternConfig.RegexValues) > 0 ||
-		in.HttpHeaderConfig != nil && len(in.HttpHeaderConfig.RegexValues) > 0
-}
+// regexFields are the fields that regular expressions can be compared with.
+var regexFields = []string{"host-header", "path-pattern", "http-header"}
 
 // What values are made of.
 var (
-	hostPattern   = regexp.MustCompile(`^[A-Za-z0-9\-.*?]+$`)
+	hostPattern   = regexp.MustCompile(`^[A-Za-z0-9\-_.*?]+$`)
 	pathPattern   = regexp.MustCompile(`^[A-Za-z0-9_\-.$/~"'@:+&*?]+$`)
 	headerName    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}$")
 	methodPattern = regexp.MustCompile(`^[A-Z\-_]+$`)
@@ -148,15 +155,15 @@ func checkCondition(c resource.RuleCondition) error {
 		switch c.Field {
 		case "host-header":
 			if !hostPattern.MatchString(v) {
-				return invalid("The host name '%s' contains characters that are not valid", v)
+				return badCharacter(v)
 			}
 		case "path-pattern":
 			if !pathPattern.MatchString(v) {
-				return invalid("The path pattern '%s' contains characters that are not valid", v)
+				return badCharacter(v)
 			}
 		case "http-header":
 			if !printable.MatchString(v) {
-				return invalid("The HTTP header value '%s' contains characters that are not valid", v)
+				return badCharacter(v)
 			}
 		case "http-request-method":
 			if !methodPattern.MatchString(v) || len(v) > maxMethod {
@@ -166,6 +173,14 @@ func checkCondition(c resource.RuleCondition) error {
 			if p, err := netip.ParsePrefix(v); err != nil || p != p.Masked() {
 				return invalid("The source IP '%s' is not a valid CIDR block", v)
 			}
+		}
+	}
+	for _, v := range c.Regex {
+		if v == "" || len(v) > maxPattern {
+			return invalid("The regular expression '%s' must have from 1 to %d characters", v, maxPattern)
+		}
+		if _, err := rule.ParseRegex(v); err != nil {
+			return invalid("The regular expression '%s' is not valid: %v", v, err)
 		}
 	}
 	for _, q := range c.Query {
@@ -181,6 +196,10 @@ func checkCondition(c resource.RuleCondition) error {
 	return nil
 }
 
+func badCharacter(value string) error {
+	return invalid("Condition value '%s' contains a character that is not valid", value)
+}
+
 // showConditions are conditions on the wire. Values of hosts and paths are
 // shown in both ways, as AWS does.
 func showConditions(list []resource.RuleCondition) []*api.RuleCondition {
@@ -188,11 +207,13 @@ func showConditions(list []resource.RuleCondition) []*api.RuleCondition {
 		out := &api.RuleCondition{Field: wire.Ptr(c.Field)}
 		switch c.Field {
 		case "host-header":
-			out.Values, out.HostHeaderConfig = c.Values, &api.HostHeaderConditionConfig{Values: c.Values}
+			out.Values, out.RegexValues = c.Values, c.Regex
+			out.HostHeaderConfig = &api.HostHeaderConditionConfig{Values: c.Values, RegexValues: c.Regex}
 		case "path-pattern":
-			out.Values, out.PathPatternConfig = c.Values, &api.PathPatternConditionConfig{Values: c.Values}
+			out.Values, out.RegexValues = c.Values, c.Regex
+			out.PathPatternConfig = &api.PathPatternConditionConfig{Values: c.Values, RegexValues: c.Regex}
 		case "http-header":
-			out.HttpHeaderConfig = &api.HttpHeaderConditionConfig{HttpHeaderName: wire.Ptr(c.HeaderName), Values: c.Values}
+			out.HttpHeaderConfig = &api.HttpHeaderConditionConfig{HttpHeaderName: wire.Ptr(c.HeaderName), Values: c.Values, RegexValues: c.Regex}
 		case "http-request-method":
 			out.HttpRequestMethodConfig = &api.HttpRequestMethodConditionConfig{Values: c.Values}
 		case "source-ip":

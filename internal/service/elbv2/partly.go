@@ -9,7 +9,7 @@ var Partly = map[string]string{
 	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only, no stickiness for TCP and UDP, no slow start, no weighted_random, no thresholds of health",
 	"CreateListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"ModifyListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
-	"CreateRule":                   "no authentication, no transforms, no regular expressions",
-	"ModifyRule":                   "no authentication, no transforms, no regular expressions",
+	"CreateRule":                   "no authentication",
+	"ModifyRule":                   "no authentication",
 	"DescribeListenerCertificates": "there are none",
 }

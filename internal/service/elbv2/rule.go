@@ -27,14 +27,14 @@ func (s *Service) CreateRule(ctx context.Context, in *api.CreateRuleInput) (*api
 	if err != nil {
 		return nil, err
 	}
-	if len(in.Transforms) > 0 {
-		return nil, errTransforms
-	}
 	rule := &resource.ListenerRule{
 		Meta:     resource.Meta{Account: sc.account, Region: sc.region, Created: now(), Tags: tags},
 		Listener: wire.Val(in.ListenerArn), Priority: int(wire.Val(in.Priority)),
 	}
 	if rule.Conditions, err = readConditions(in.Conditions); err != nil {
+		return nil, err
+	}
+	if rule.HostRewrite, rule.URLRewrite, err = readTransforms(in.Transforms); err != nil {
 		return nil, err
 	}
 	if rule.Actions, err = readActions(in.Actions); err != nil {
@@ -63,8 +63,6 @@ func (s *Service) CreateRule(ctx context.Context, in *api.CreateRuleInput) (*api
 	return &api.CreateRuleOutput{Rules: []*api.Rule{showRule(rule)}}, nil
 }
 
-var errTransforms = unsupported("Rule transforms are not supported by Isthmus yet")
-
 func priorityInUse(priority int) error {
 	return wire.Errorf(400, "PriorityInUse", "Priority '%d' is currently in use", priority)
 }
@@ -90,13 +88,13 @@ func checkGroupCount(r store.Reader, lb *resource.LoadBalancer) error {
 	return nil
 }
 
-// ModifyRule replaces the conditions or the actions of a rule, or both.
+// ModifyRule replaces the conditions, the actions or the transforms of a rule.
 func (s *Service) ModifyRule(ctx context.Context, in *api.ModifyRuleInput) (*api.ModifyRuleOutput, error) {
 	sc := scopeOf(ctx)
 	switch {
-	case len(in.Transforms) > 0:
-		return nil, errTransforms
-	case len(in.Conditions) == 0 && len(in.Actions) == 0 && !wire.Val(in.ResetTransforms):
+	case len(in.Transforms) > 0 && wire.Val(in.ResetTransforms):
+		return nil, invalid("Transforms cannot be specified and reset at the same time")
+	case len(in.Conditions) == 0 && len(in.Actions) == 0 && len(in.Transforms) == 0 && !wire.Val(in.ResetTransforms):
 		return nil, invalid("Either conditions or actions must be specified")
 	}
 	var rule *resource.ListenerRule
@@ -112,6 +110,11 @@ func (s *Service) ModifyRule(ctx context.Context, in *api.ModifyRuleInput) (*api
 		}
 		if len(in.Actions) > 0 {
 			if rule.Actions, err = readActions(in.Actions); err != nil {
+				return err
+			}
+		}
+		if len(in.Transforms) > 0 || wire.Val(in.ResetTransforms) {
+			if rule.HostRewrite, rule.URLRewrite, err = readTransforms(in.Transforms); err != nil {
 				return err
 			}
 		}
@@ -261,6 +264,7 @@ func showRule(r *resource.ListenerRule) *api.Rule {
 		Priority:   wire.Ptr(strconv.Itoa(r.Priority)),
 		Conditions: showConditions(r.Conditions),
 		Actions:    showActions(r.Listener, r.Actions),
+		Transforms: showTransforms(r),
 		IsDefault:  wire.Ptr(false),
 	}
 }

@@ -306,6 +306,10 @@ type HostHeaderConditionConfig struct {
 	RegexValues []string
 }
 
+type HostHeaderRewriteConfig struct {
+	Rewrites []*RewriteConfig
+}
+
 type HttpHeaderConditionConfig struct {
 	HttpHeaderName *string
 	Values         []string
@@ -495,12 +499,18 @@ type RemoveTagsInput struct {
 type RemoveTagsOutput struct {
 }
 
+type RewriteConfig struct {
+	Regex   *string
+	Replace *string
+}
+
 type Rule struct {
 	RuleArn    *string
 	Priority   *string
 	Conditions []*RuleCondition
 	Actions    []*Action
 	IsDefault  *bool
+	Transforms []*RuleTransform
 }
 
 type RuleCondition struct {
@@ -521,7 +531,9 @@ type RulePriorityPair struct {
 }
 
 type RuleTransform struct {
-	Type *string
+	Type                    *string
+	HostHeaderRewriteConfig *HostHeaderRewriteConfig
+	UrlRewriteConfig        *UrlRewriteConfig
 }
 
 type SetIpAddressTypeInput struct {
@@ -641,4 +653,8 @@ type TargetHealthDescription struct {
 	TargetHealth           *TargetHealth
 	AnomalyDetection       *AnomalyDetection
 	AdministrativeOverride *AdministrativeOverride
+}
+
+type UrlRewriteConfig struct {
+	Rewrites []*RewriteConfig
 }
