@@ -12,6 +12,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // Caller is who opened a connection through an interface endpoint.
@@ -87,7 +88,7 @@ func (s *snapshot) compilePrivate(c *config.Config) (problems []error) {
 func (g *Gateway) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"http/1.1"},
+		NextProtos: []string{server.H2, "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if c := g.current.Load().certificate; c != nil {
 				return c, nil

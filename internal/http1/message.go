@@ -2,6 +2,7 @@ package http1
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"strings"
@@ -41,6 +42,8 @@ type Request struct {
 // Conn is a connection of a server.
 type Conn struct {
 	net.Conn
+	// TLS is what was negotiated; nil without TLS.
+	TLS *tls.ConnectionState
 	// Value is what Options.Connect returned.
 	Value any
 }

@@ -23,9 +23,20 @@ type Options struct {
 	// Connect, if set, makes what each request of a connection finds as its
 	// Conn.Value. It is called when the connection was accepted.
 	Connect func(client, server netip.AddrPort) any
+	// Protocols serve, by their ALPN names, connections whose clients have chosen
+	// another protocol in TLS's handshake. A function returns when the connection
+	// has ended. It ends it soon after stopping is closed, but not before the
+	// requests under way have ended; its context ends with the server's patience.
+	Protocols map[string]func(ctx context.Context, c *Conn, stopping <-chan struct{})
 	// Refuse, if set, makes the answer to what is no request that can be served.
 	Refuse func(*Refusal) *Response
 	Log    *slog.Logger
+}
+
+// WithDefaults are the options with the defaults in the place of zero values.
+func (o Options) WithDefaults() Options {
+	o.setDefaults()
+	return o
 }
 
 func (o *Options) setDefaults() {
@@ -87,7 +98,7 @@ var ErrShutdown = errors.New("the server was shut down")
 // listener.
 func (s *Server) Serve(l net.Listener) error { return s.serve(l, nil) }
 
-// ServeTLS is Serve over TLS. Only HTTP/1.1 is offered.
+// ServeTLS is Serve over TLS.
 func (s *Server) ServeTLS(l net.Listener, c *tls.Config) error { return s.serve(l, c) }
 
 func (s *Server) serve(l net.Listener, c *tls.Config) error {

@@ -20,6 +20,7 @@ const (
 	connIdle
 	connActive
 	connTunnel
+	connOther // one of Options.Protocols
 	connDismissed
 )
 
@@ -55,6 +56,9 @@ func (c *serverConn) dismiss() {
 		c.socket.Close()
 	} else if c.state.Load() == connNew {
 		c.socket.SetReadDeadline(time.Now().Add(newConnGrace))
+		if c.state.Load() == connOther {
+			c.socket.SetReadDeadline(time.Time{})
+		}
 	}
 }
 
@@ -84,10 +88,19 @@ func (c *serverConn) serve() {
 			o.Log.Debug("TLS handshake", "client", c.socket.RemoteAddr(), "error", err)
 			return
 		}
-		c.conn.Conn = t
+		state := t.ConnectionState()
+		c.conn.Conn, c.conn.TLS = t, &state
 	}
 	if o.Connect != nil {
 		c.conn.Value = o.Connect(addrPort(c.socket.RemoteAddr()), addrPort(c.socket.LocalAddr()))
+	}
+	if c.conn.TLS != nil {
+		if serve := o.Protocols[c.conn.TLS.NegotiatedProtocol]; serve != nil {
+			c.state.Store(connOther)
+			c.socket.SetReadDeadline(time.Time{})
+			serve(c.ctx, &c.conn, c.server.closing)
+			return
+		}
 	}
 	c.in = newInput(c.conn.Conn)
 	c.watch.init(c)

@@ -5,6 +5,7 @@ package message
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/netip"
@@ -17,7 +18,7 @@ type Request struct {
 	// "/". It is never cleaned: empty and dot segments are as they came.
 	Path  string
 	Query string // as on the wire, without "?"
-	Proto string // "HTTP/1.1"
+	Proto string // "HTTP/1.1" or "HTTP/2.0"
 	Host  string // the Host header or the authority of an absolute target
 	// Header holds all fields but Host.
 	Header Header
@@ -28,6 +29,8 @@ type Request struct {
 	Client netip.AddrPort // the peer of the connection
 	Server netip.AddrPort // the address the client connected to
 	Secure bool           // whether the connection is TLS
+	// TLS is what was negotiated; nil without TLS.
+	TLS *tls.ConnectionState
 	// Connection is what the server's options remember of the connection.
 	Connection any
 }

@@ -1,5 +1,5 @@
 // Package server is a proxy's side towards clients: it puts its
-// chain on the HTTP/1.1 engine.
+// chain on the HTTP/1.1 engine, and HTTP/2 beside that.
 package server
 
 import (
@@ -18,8 +18,10 @@ type Options = http1.Options
 // Server serves a handler on listeners.
 type Server = http1.Server
 
-// New makes a server.
+// New makes a server. It speaks HTTP/2 with clients that choose it in TLS's
+// handshake, where the configuration offers it (H2).
 func New(h message.Handler, o Options) *Server {
+	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).serve}
 	return http1.NewServer(func(ctx context.Context, r *http1.Request) *http1.Response {
 		response := h(ctx, convert(r))
 		done := response.Done
@@ -44,7 +46,7 @@ func convert(r *http1.Request) *message.Request {
 	if r.Body != nil {
 		m.Body = body{r.Body}
 	}
-	_, m.Secure = r.Conn.Conn.(interface{ HandshakeContext(context.Context) error })
+	m.TLS, m.Secure = r.Conn.TLS, r.Conn.TLS != nil
 	m.Host, m.Path, m.Query = r.Origin()
 	if m.Path == "*" {
 		m.Path = "/*"

@@ -1,0 +1,226 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+)
+
+// H2 is the name of HTTP/2 in TLS's handshake, for tls.Config.NextProtos.
+const H2 = "h2"
+
+// Limits of an HTTP/2 connection. The number of streams is that of Application
+// Load Balancers. What a client has sent, and nobody has read yet, is bounded
+// for each stream and for the connection.
+const (
+	maxStreams       = 128
+	maxFrame         = 16 << 10
+	streamBuffer     = 128 << 10
+	connectionBuffer = 1 << 20
+)
+
+// http2Server serves the connections that speak HTTP/2, by net/http's
+// implementation, which bounds control frames, resets and continuations.
+type http2Server struct {
+	handler message.Handler
+	options Options
+}
+
+func newHTTP2(h message.Handler, o Options) *http2Server {
+	return &http2Server{handler: h, options: o.WithDefaults()}
+}
+
+// serve serves one connection until it ends. Once stopping is closed, the
+// client is told to send no more requests (GOAWAY), and those that have come
+// are answered.
+func (s *http2Server) serve(_ context.Context, c *http1.Conn, stopping <-chan struct{}) {
+	l := &oneConn{conn: c.Conn, accept: make(chan net.Conn, 1), ended: make(chan struct{}), stopping: stopping}
+	l.accept <- c.Conn
+	h := &http.Server{
+		Handler:        &http2Handler{server: s, conn: c},
+		MaxHeaderBytes: s.options.MaxHeader,
+		IdleTimeout:    s.options.IdleTimeout,
+		ErrorLog:       slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				close(l.ended)
+			}
+		},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
+			MaxReceiveBufferPerConnection: connectionBuffer, MaxReceiveBufferPerStream: streamBuffer,
+			WriteByteTimeout: s.options.StallTimeout,
+			// Which suites are good enough says the listener's configuration.
+			PermitProhibitedCipherSuites: true,
+		},
+	}
+	h.Serve(l)
+	select {
+	case <-l.ended:
+	case <-stopping:
+		h.Shutdown(context.Background()) // the connection's end ends it, if need be by force
+		<-l.ended
+	}
+}
+
+// oneConn is a listener of one connection, whose end is its own.
+type oneConn struct {
+	conn     net.Conn
+	accept   chan net.Conn
+	ended    chan struct{}
+	stopping <-chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	default:
+	}
+	select {
+	case <-l.ended:
+	case <-l.stopping:
+	}
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error   { return nil }
+func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
+
+// http2Handler answers the requests of a connection.
+type http2Handler struct {
+	server *http2Server
+	conn   *http1.Conn
+}
+
+func (h *http2Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o := &h.server.options
+	x := &http2Stream{w: w, control: http.NewResponseController(w), options: o}
+	defer x.end()
+	m, refused := h.convert(r)
+	if refused != nil {
+		o.Log.Debug("request refused", "client", r.RemoteAddr, "reason", refused.Reason)
+		answer := o.Refuse(refused)
+		x.send(r.Method, &message.Response{Status: answer.Status, Header: answer.Header, Body: answer.Body, Length: answer.Length})
+		return
+	}
+	if r.ContentLength != 0 {
+		m.Body = &http2Body{stream: x, source: r.Body, start: time.Now()}
+	}
+	response := h.server.handler(r.Context(), m)
+	if response.Tunnel != nil {
+		response.Tunnel.Close()
+	}
+	sent, err := x.send(r.Method, response)
+	if response.Body != nil {
+		response.Body.Close()
+	}
+	if response.Done != nil {
+		response.Done(sent, err)
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // resets the stream
+	}
+}
+
+// convert makes the chain's request. Names are in lower case, as on the wire;
+// which order fields of different names had is not known.
+func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusal) {
+	m := &message.Request{
+		Method: r.Method, Proto: r.Proto, Length: r.ContentLength,
+		Client: addrPort(h.conn.RemoteAddr().String()), Server: addrPort(h.conn.LocalAddr().String()),
+		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value,
+		Header: make(message.Header, 0, len(r.Header)+8),
+	}
+	target := &http1.Request{Method: r.Method, Target: r.RequestURI}
+	if !visible(r.RequestURI) {
+		return nil, &http1.Refusal{Status: 400, Reason: "a request target with characters that it may not have"}
+	}
+	_, m.Path, m.Query = target.Origin()
+	if m.Path == "*" {
+		m.Path = "/*"
+	}
+	m.Host = r.Host
+	for name, values := range r.Header {
+		if name == "Host" {
+			if !slices.Equal(values, []string{r.Host}) {
+				return nil, &http1.Refusal{Status: 400, Reason: "a Host field other than the authority"}
+			}
+			continue
+		}
+		name = strings.ToLower(name)
+		for _, v := range values {
+			m.Header = append(m.Header, message.Field{Name: name, Value: strings.Trim(v, " \t")})
+		}
+	}
+	slices.SortStableFunc(m.Header, func(a, b message.Field) int { return strings.Compare(a.Name, b.Name) })
+	return m, nil
+}
+
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// http2Stream is one request's stream. Its timers end it; afterwards they may
+// not touch it.
+type http2Stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	options *Options
+
+	mu    sync.Mutex
+	ended bool
+}
+
+func (x *http2Stream) end() {
+	x.mu.Lock()
+	x.ended = true
+	x.mu.Unlock()
+}
+
+// expire has reading or writing end now.
+func (x *http2Stream) expire(set func(time.Time) error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.ended {
+		set(time.Unix(1, 0))
+	}
+}
+
+// http2Body is a request's body, which a client may not send too slowly.
+type http2Body struct {
+	stream   *http2Stream
+	source   io.Reader
+	start    time.Time
+	received int64
+	timer    *time.Timer
+}
+
+func (b *http2Body) Read(p []byte) (int, error) {
+	o := b.stream.options
+	// Single bytes, each in time, must not hold a stream for ever.
+	left := time.Until(b.start.Add(o.StallTimeout + time.Duration(b.received/o.MinRate)*time.Second))
+	if left = min(left, o.StallTimeout); b.timer == nil {
+		b.timer = time.AfterFunc(left, func() { b.stream.expire(b.stream.control.SetReadDeadline) })
+	} else {
+		b.timer.Reset(left)
+	}
+	n, err := b.source.Read(p)
+	b.timer.Stop()
+	b.received += int64(n)
+	return n, http2Fault(err)
+}
