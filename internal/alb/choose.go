@@ -3,6 +3,7 @@ package alb
 import (
 	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 )
@@ -29,13 +30,16 @@ func (f *forward) bound(arn string) *group {
 	return nil
 }
 
-// eligible are the targets of which one is chosen: the healthy ones, or all if
-// none is (fail open).
+// failsOpen says whether too few targets are healthy for the others to be left
+// out.
+func (g *group) failsOpen() bool { return len(g.healthy) < max(1, g.MinimumHealthy) }
+
+// eligible are the targets of which one is chosen.
 func (g *group) eligible() []*target {
-	if len(g.healthy) > 0 {
-		return g.healthy
+	if g.failsOpen() {
+		return g.registered
 	}
-	return g.registered
+	return g.healthy
 }
 
 // choose picks a target. It is nil if none is registered.
@@ -59,14 +63,47 @@ func (g *group) choose() *target {
 		}
 		return least
 	}
+	if g.SlowStartSeconds > 0 {
+		return g.warm(targets, turn, time.Now())
+	}
 	return targets[turn%n]
+}
+
+// warm is the target whose turn it is, but leaves out those in slow start as
+// often as they are far from its end.
+func (g *group) warm(targets []*target, turn uint64, now time.Time) *target {
+	n := uint64(len(targets))
+	for i := range n {
+		if t := targets[(turn+i)%n]; rand.Float64() < t.share(now) {
+			return t
+		}
+	}
+	return targets[turn%n]
+}
+
+// share is what a target is given of its full share: from 0 to 1.
+func (t *target) share(now time.Time) float64 {
+	if t.slowStart == nil {
+		return 1
+	}
+	return t.slowStart.share(now)
+}
+
+// slowStart is the time in which the share of a target grows.
+type slowStart struct {
+	begin    time.Time
+	duration time.Duration
+}
+
+func (s *slowStart) share(now time.Time) float64 {
+	return min(1, max(0, float64(now.Sub(s.begin))/float64(s.duration)))
 }
 
 // boundTo is the target that a cookie names, if it may be given requests of
 // clients that are bound to it.
 func (g *group) boundTo(address netip.AddrPort) *target {
 	t := g.bound[address]
-	if t == nil || t.Health == config.Healthy || t.Health == config.Draining || len(g.healthy) == 0 {
+	if t == nil || t.Health == config.Healthy || t.Health == config.Draining || g.failsOpen() {
 		return t
 	}
 	return nil

@@ -44,8 +44,13 @@ type exchange struct {
 // finish adds what every answer carries, and logs the exchange when the answer
 // was sent.
 func (x *exchange) finish(r *message.Response) *message.Response {
-	if x.listener != nil && x.listener.config.OmitServer {
-		r.Header.Del("Server")
+	if x.listener != nil {
+		if x.listener.config.OmitServer {
+			r.Header.Del("Server")
+		}
+		for _, h := range x.listener.config.Headers {
+			r.Header.Set(h.Name, h.Value)
+		}
 	}
 	if r.Header.Get("Content-Length") == "" && r.Length > 0 {
 		r.Header.Set("Content-Length", strconv.FormatInt(r.Length, 10))

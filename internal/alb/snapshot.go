@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/alb/cookie"
@@ -69,6 +70,7 @@ type target struct {
 	*config.Target
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
+	slowStart   *slowStart    // nil for a target that is given its full share
 }
 
 // compile makes a snapshot, with the connections of the one before wherever
@@ -123,7 +125,30 @@ func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot,
 			g.healthy = append(g.healthy, t)
 		}
 	}
+	if c.SlowStartSeconds > 0 {
+		g.startSlowly(before, time.Now())
+	}
 	s.groups[arn] = g
+}
+
+// startSlowly begins slow start for the targets that have become healthy, if
+// there are others that have been so and are through with it, and goes on with
+// that of the others.
+func (g *group) startSlowly(before *snapshot, now time.Time) {
+	warm := false
+	earlier := func(t *target) *target { return before.targets[targetKey{g.ARN, t.Address}] }
+	for _, t := range g.healthy {
+		old := earlier(t)
+		warm = warm || old != nil && old.Health == config.Healthy && old.share(now) >= 1
+	}
+	for _, t := range g.healthy {
+		switch old := earlier(t); {
+		case old != nil && old.Health == config.Healthy:
+			t.slowStart = old.slowStart
+		case warm:
+			t.slowStart = &slowStart{now, time.Duration(g.SlowStartSeconds) * time.Second}
+		}
+	}
 }
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {

@@ -60,6 +60,7 @@ func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZon
 		out := config.Listener{
 			ARN: l.ARN, Port: uint16(l.Port), Default: action(l.DefaultActions),
 			OmitServer: l.Attributes["routing.http.response.server.enabled"] == "false",
+			Headers:    responseHeaders(l.Attributes),
 		}
 		use(l.DefaultActions)
 		for _, r := range a.rules[l.ARN] {
@@ -89,6 +90,15 @@ func albAttributes(set map[string]string) config.Attributes {
 		PreserveHost:           set["routing.http.preserve_host_header.enabled"] == "true",
 		DropInvalidHeaders:     set["routing.http.drop_invalid_header_fields.enabled"] == "true",
 	}
+}
+
+func responseHeaders(set map[string]string) (out []config.Header) {
+	for _, f := range config.ResponseFields {
+		if v := set[f.Attribute]; v != "" {
+			out = append(out, config.Header{Name: f.Name, Value: v})
+		}
+	}
+	return out
 }
 
 func attributeNumber(set map[string]string, key string, initial int) int {
@@ -150,9 +160,15 @@ func (a *albCompiler) group(lb *resource.LoadBalancer, g *resource.TargetGroup, 
 	if v := g.Attributes["load_balancing.algorithm.type"]; v != "" {
 		out.Algorithm = config.Algorithm(v)
 	}
+	registered := 0
 	for _, t := range eligible(g.Targets, zone, lb, g) {
 		out.Targets = append(out.Targets, config.Target{ID: t.ID, Zone: t.Zone, Address: addrPort(t), Health: a.targetHealth(g, t)})
+		if t.DrainingUntil == 0 {
+			registered++
+		}
 	}
+	out.MinimumHealthy = minimumHealthy(g.Attributes, "unhealthy_state_routing", registered)
+	out.SlowStartSeconds = attributeNumber(g.Attributes, "slow_start.duration_seconds", 0)
 	slices.SortFunc(out.Targets, func(a, b config.Target) int {
 		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.ID, b.ID))
 	})

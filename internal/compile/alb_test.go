@@ -52,7 +52,8 @@ func albInput() Input {
 		}},
 		Listeners: []*resource.Listener{
 			{ARN: "l2", LoadBalancer: "arn:lb", Protocol: "HTTP", Port: 8080, DefaultActions: []resource.Action{{FixedResponse: &resource.FixedResponse{StatusCode: "404", MessageBody: "no"}}}},
-			{ARN: "l1", LoadBalancer: "arn:lb", Protocol: "HTTP", Port: 80, DefaultActions: forward("g1")},
+			{ARN: "l1", LoadBalancer: "arn:lb", Protocol: "HTTP", Port: 80, DefaultActions: forward("g1"),
+				Attributes: map[string]string{"routing.http.response.x_frame_options.header_value": "DENY", "routing.http.response.access_control_max_age.header_value": "5"}},
 		},
 		ListenerRules: []*resource.ListenerRule{
 			{ARN: "r2", Listener: "l1", Priority: 20, Conditions: []resource.RuleCondition{{Field: "source-ip", Values: []string{"10.0.0.0/8"}}},
@@ -61,7 +62,7 @@ func albInput() Input {
 				HostRewrite: &resource.Rewrite{Regex: "a", Replace: "b"}, URLRewrite: &resource.Rewrite{Regex: "c", Replace: "d"}, Actions: forward("g1", "g2")},
 		},
 		TargetGroups: []*resource.TargetGroup{
-			{ARN: "g1", Protocol: "HTTP", HealthCheck: check, Attributes: map[string]string{"stickiness.enabled": "true"},
+			{ARN: "g1", Protocol: "HTTP", HealthCheck: check, Attributes: map[string]string{"stickiness.enabled": "true", "slow_start.duration_seconds": "30", "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "40"},
 				Targets: []resource.Target{target("10.0.1.9", "a"), target("10.0.1.5", "b"), target("10.0.1.7", "c"), target("10.0.1.8", "all"), gone}},
 			{ARN: "g2", Protocol: "HTTP", HealthCheck: check, Attributes: map[string]string{"load_balancing.cross_zone.enabled": "false", "load_balancing.algorithm.type": "least_outstanding_requests"},
 				Targets: []resource.Target{target("10.0.1.9", "a"), target("10.0.1.5", "b")}},
@@ -81,7 +82,7 @@ func TestALB(t *testing.T) {
 		ENI: "eni-b", LoadBalancer: "arn:lb", Zone: "b", Address: netip.MustParseAddr("10.0.1.102"), CookieKey: []byte("key"),
 		Attributes: config.Attributes{IdleTimeoutSeconds: 7, ClientKeepAliveSeconds: 3600, XForwardedFor: config.XFFRemove},
 		Listeners: []config.Listener{
-			{ARN: "l1", Port: 80, Default: config.Action{Forward: &config.Forward{Groups: []config.WeightedGroup{{TargetGroup: "g1", Weight: 1}}}},
+			{ARN: "l1", Port: 80, Headers: []config.Header{{Name: "Access-Control-Max-Age", Value: "5"}, {Name: "X-Frame-Options", Value: "DENY"}}, Default: config.Action{Forward: &config.Forward{Groups: []config.WeightedGroup{{TargetGroup: "g1", Weight: 1}}}},
 				Rules: []config.Rule{
 					{ARN: "r1", Priority: 3, Conditions: []config.Condition{{Field: config.QueryString, Query: []config.QueryPair{{Key: "k", Value: "v"}}}, {Field: config.PathPattern, Regex: []string{"^/"}}},
 						HostRewrite: &config.Rewrite{Regex: "a", Replace: "b"}, URLRewrite: &config.Rewrite{Regex: "c", Replace: "d"},
@@ -93,10 +94,10 @@ func TestALB(t *testing.T) {
 		},
 		TargetGroups: map[string]config.TargetGroup{
 			// Zone c has no node, so its target is not used.
-			"g1": {ARN: "g1", Algorithm: config.RoundRobin, Stickiness: &config.Stickiness{Seconds: 86400}, Targets: []config.Target{
+			"g1": {ARN: "g1", Algorithm: config.RoundRobin, SlowStartSeconds: 30, MinimumHealthy: 2, Stickiness: &config.Stickiness{Seconds: 86400}, Targets: []config.Target{
 				target("10.0.1.4", "a", config.Draining), target("10.0.1.5", "b", config.Unhealthy), target("10.0.1.8", "all", config.Initial), target("10.0.1.9", "a", config.Healthy),
 			}},
-			"g2": {ARN: "g2", Algorithm: config.LeastOutstandingRequests, Targets: []config.Target{target("10.0.1.5", "b", config.Initial)}},
+			"g2": {ARN: "g2", Algorithm: config.LeastOutstandingRequests, MinimumHealthy: 1, Targets: []config.Target{target("10.0.1.5", "b", config.Initial)}},
 		},
 	}
 	nodes := ALB(albInput())
@@ -139,5 +140,50 @@ func TestALBHealthChecks(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("checks:\n got %q\nwant %q", got, want)
+	}
+}
+
+func TestMinimumHealthy(t *testing.T) {
+	const prefix = "target_group_health.dns_failover.minimum_healthy_targets."
+	for _, c := range []struct {
+		count, percentage string
+		registered, want  int
+	}{{"", "", 10, 1}, {"off", "", 10, 0}, {"3", "", 10, 3}, {"", "50", 10, 5}, {"off", "50", 3, 2}, {"7", "50", 10, 7}, {"off", "100", 0, 0}} {
+		set := map[string]string{prefix + "count": c.count, prefix + "percentage": c.percentage}
+		if got := minimumHealthy(set, "dns_failover", c.registered); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
+// TestALBServingZones: the name leads away from a zone whose targets are
+// unhealthy only with cross-zone load balancing off, and never from all zones.
+func TestALBServingZones(t *testing.T) {
+	zones := func(change func(*Input)) (out string) {
+		in := albInput()
+		in.TargetHealth = []*resource.TargetHealth{
+			{TargetGroup: "g1", Target: "10.0.1.9", Port: 80, State: "healthy"}, {TargetGroup: "g1", Target: "10.0.1.5", Port: 80, State: "unhealthy"},
+			{TargetGroup: "g2", Target: "10.0.1.9", Port: 80, State: "healthy"}, {TargetGroup: "g2", Target: "10.0.1.5", Port: 80, State: "unhealthy"},
+		}
+		change(&in)
+		groups := groupsByBalancer(uses(in.LoadBalancers, in.Listeners, in.ListenerRules, in.TargetGroups))
+		for _, z := range servingZones(in.LoadBalancers[0], groups["arn:lb"], healthyTargets(in.TargetHealth)) {
+			out += z.Zone
+		}
+		return out
+	}
+	if got := zones(func(*Input) {}); got != "a" { // by g2, which a rule forwards to
+		t.Errorf("zones %s", got)
+	}
+	if got := zones(func(in *Input) { in.TargetGroups[1].Attributes = nil }); got != "ab" {
+		t.Errorf("across zones: %s", got)
+	}
+	if got := zones(func(in *Input) { in.TargetHealth = nil }); got != "ab" {
+		t.Errorf("with no healthy target: %s", got)
+	}
+	if got := zones(func(in *Input) {
+		in.TargetGroups[1].Attributes["target_group_health.dns_failover.minimum_healthy_targets.count"] = "off"
+	}); got != "ab" {
+		t.Errorf("without failover: %s", got)
 	}
 }

@@ -158,20 +158,12 @@ func targetSet(targets []resource.Target) tables.TargetSet {
 }
 
 // servingZones are the nodes of a balancer that its name leads to. A zone in
-// which one of the target groups has no healthy target is left out, unless that
-// is so in every zone. An Application Load Balancer works across zones.
-func servingZones(lb *resource.LoadBalancer, listeners []*resource.Listener, groups map[string]*resource.TargetGroup, healthy map[string]bool) []resource.LoadBalancerZone {
-	if lb.Type == resource.ApplicationLoadBalancer {
-		return lb.Zones
-	}
+// which one of the target groups has too few healthy targets is left out,
+// unless that is so in every zone.
+func servingZones(lb *resource.LoadBalancer, groups []*resource.TargetGroup, healthy map[string]bool) []resource.LoadBalancerZone {
 	var serving []resource.LoadBalancerZone
 	for _, z := range lb.Zones {
-		if !slices.ContainsFunc(listeners, func(l *resource.Listener) bool {
-			group := groups[groupOf(l)]
-			return group != nil && !slices.ContainsFunc(eligible(group.Targets, z.Zone, lb, group), func(t resource.Target) bool {
-				return t.DrainingUntil == 0 && healthy[resource.TargetHealthKey(group.ARN, t.ID, t.Port)]
-			})
-		}) {
+		if !slices.ContainsFunc(groups, func(g *resource.TargetGroup) bool { return failsOver(lb, g, z.Zone, healthy) }) {
 			serving = append(serving, z)
 		}
 	}
@@ -179,6 +171,36 @@ func servingZones(lb *resource.LoadBalancer, listeners []*resource.Listener, gro
 		return lb.Zones
 	}
 	return serving
+}
+
+// failsOver says whether a group has too few healthy targets for a zone to be
+// in the balancer's name.
+func failsOver(lb *resource.LoadBalancer, group *resource.TargetGroup, zone string, healthy map[string]bool) bool {
+	registered, good := 0, 0
+	for _, t := range eligible(group.Targets, zone, lb, group) {
+		if t.DrainingUntil == 0 {
+			registered++
+			if healthy[resource.TargetHealthKey(group.ARN, t.ID, t.Port)] {
+				good++
+			}
+		}
+	}
+	return good < minimumHealthy(group.Attributes, "dns_failover", registered)
+}
+
+// minimumHealthy is how many of a group's targets must be healthy so that an
+// action ("dns_failover", "unhealthy_state_routing") is not taken: the greater
+// of a number, 1 by default, and a percentage of those that are registered.
+func minimumHealthy(set map[string]string, action string, registered int) int {
+	prefix := "target_group_health." + action + ".minimum_healthy_targets."
+	least := 1
+	if v := set[prefix+"count"]; v != "" {
+		least, _ = strconv.Atoi(v) // 0 for "off"
+	}
+	if percentage, err := strconv.Atoi(set[prefix+"percentage"]); err == nil {
+		least = max(least, (registered*percentage+99)/100)
+	}
+	return least
 }
 
 // healthyTargets are the keys of the healthy ones.

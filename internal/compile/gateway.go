@@ -27,6 +27,7 @@ type GatewayInput struct {
 	Subnets           []*resource.Subnet
 	LoadBalancers     []*resource.LoadBalancer
 	Listeners         []*resource.Listener
+	ListenerRules     []*resource.ListenerRule
 	TargetGroups      []*resource.TargetGroup
 	TargetHealth      []*resource.TargetHealth
 	CloudMapServices  []*resource.CloudMapService

@@ -22,7 +22,8 @@ type upstreams struct {
 	listeners map[string]*resource.Listener
 	byPort    map[string]*resource.Listener // by portKey
 	groups    map[string]*resource.TargetGroup
-	healthy   map[string]bool // by TargetHealth.Key
+	used      map[string][]*resource.TargetGroup // by the balancers that use them
+	healthy   map[string]bool                    // by TargetHealth.Key
 	services  map[string]*resource.CloudMapService
 	instances map[string][]*resource.CloudMapInstance // by service
 	zones     map[placeKey]string                     // of addresses in VPCs; made when first asked for
@@ -40,6 +41,7 @@ func newUpstreams(in GatewayInput) *upstreams {
 		listeners: index(in.Listeners),
 		byPort:    map[string]*resource.Listener{},
 		groups:    index(in.TargetGroups),
+		used:      groupsByBalancer(uses(in.LoadBalancers, in.Listeners, in.ListenerRules, in.TargetGroups)),
 		healthy:   map[string]bool{},
 		services:  index(in.CloudMapServices),
 		instances: groupBy(in.CloudMapInstances, func(i *resource.CloudMapInstance) string { return i.Service }),
@@ -183,8 +185,15 @@ func (u *upstreams) usable(all []way.Destination, loadBalancer string, port int)
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), a.Address.Compare(b.Address))
 	})
 	lb, l := u.balancers[loadBalancer], u.byPort[portKey(loadBalancer, port)]
-	if lb == nil || l == nil || lb.Type == resource.ApplicationLoadBalancer {
-		return all // every node of an Application Load Balancer answers
+	if lb == nil || l == nil {
+		return all
+	}
+	if lb.Type == resource.ApplicationLoadBalancer {
+		// Its name leads to these.
+		serving := servingZones(lb, u.used[lb.ARN], u.healthy)
+		return slices.DeleteFunc(all, func(d way.Destination) bool {
+			return !slices.ContainsFunc(serving, func(z resource.LoadBalancerZone) bool { return z.Zone == d.Zone })
+		})
 	}
 	group := u.groups[groupOf(l)]
 	if group == nil {

@@ -18,7 +18,7 @@ import (
 func Health(in Input) health.Config {
 	interfaces := index(in.NetworkInterfaces)
 	var c health.Config
-	for _, u := range uses(in) {
+	for _, u := range uses(in.LoadBalancers, in.Listeners, in.ListenerRules, in.TargetGroups) {
 		if !u.group.HealthCheck.Enabled {
 			continue
 		}

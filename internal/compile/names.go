@@ -20,6 +20,7 @@ type NamesInput struct {
 	RestAPIs          []*resource.RestAPI
 	LoadBalancers     []*resource.LoadBalancer
 	Listeners         []*resource.Listener
+	ListenerRules     []*resource.ListenerRule
 	TargetGroups      []*resource.TargetGroup
 	TargetHealth      []*resource.TargetHealth
 	Namespaces        []*resource.CloudMapNamespace
@@ -149,8 +150,7 @@ func (n *names) balancerZones() []config.Zone {
 	// AWS names network load balancers in the one, all others in the other.
 	network, other := newZone("elb."+n.Region+".amazonaws.com", awsTTL), newZone(n.Region+".elb.amazonaws.com", awsTTL)
 	network.Outside, other.Outside = true, true
-	groups, healthy := index(n.TargetGroups), healthyTargets(n.TargetHealth)
-	listeners := groupBy(n.Listeners, func(l *resource.Listener) string { return l.LoadBalancer })
+	healthy, groups := healthyTargets(n.TargetHealth), groupsByBalancer(uses(n.LoadBalancers, n.Listeners, n.ListenerRules, n.TargetGroups))
 	for _, l := range n.LoadBalancers {
 		if l.Region != n.Region || l.DNSName == "" {
 			continue
@@ -160,7 +160,7 @@ func (n *names) balancerZones() []config.Zone {
 			z = &network
 		}
 		var all []netip.Addr
-		for _, node := range servingZones(l, listeners[l.ARN], groups, healthy) {
+		for _, node := range servingZones(l, groups[l.ARN], healthy) {
 			all = append(all, node.Address)
 			add(z, node.Zone+"."+l.DNSName, addresses(awsTTL, node.Address))
 		}

@@ -10,8 +10,8 @@ type use struct {
 }
 
 // uses lists what listeners, by themselves or in their rules, forward to.
-func uses(in Input) (out []use) {
-	groups, balancers, listeners := index(in.TargetGroups), index(in.LoadBalancers), index(in.Listeners)
+func uses(lbs []*resource.LoadBalancer, ls []*resource.Listener, rules []*resource.ListenerRule, gs []*resource.TargetGroup) (out []use) {
+	groups, balancers, listeners := index(gs), index(lbs), index(ls)
 	add := func(l *resource.Listener, actions []resource.Action) {
 		lb := balancers[l.LoadBalancer]
 		for _, arn := range resource.TargetGroups(actions) {
@@ -20,13 +20,22 @@ func uses(in Input) (out []use) {
 			}
 		}
 	}
-	for _, l := range in.Listeners {
+	for _, l := range ls {
 		add(l, l.DefaultActions)
 	}
-	for _, r := range in.ListenerRules {
+	for _, r := range rules {
 		if l := listeners[r.Listener]; l != nil {
 			add(l, r.Actions)
 		}
+	}
+	return out
+}
+
+// groupsByBalancer are the target groups that each load balancer forwards to.
+func groupsByBalancer(uses []use) map[string][]*resource.TargetGroup {
+	out := map[string][]*resource.TargetGroup{}
+	for _, u := range uses {
+		out[u.lb.ARN] = append(out[u.lb.ARN], u.group)
 	}
 	return out
 }

@@ -62,6 +62,8 @@ type Listener struct {
 	// OmitServer (routing.http.response.server.enabled is false) leaves the
 	// Server field out of responses.
 	OmitServer bool `json:"omitServer,omitempty"`
+	// Headers are set in all responses, in the place of a target's.
+	Headers []Header `json:"headers,omitempty"`
 }
 
 // Rule is chosen if all of its conditions hold.

@@ -11,7 +11,13 @@ type TargetGroup struct {
 	Algorithm Algorithm `json:"algorithm"`
 	// Stickiness is nil if requests of a client need not go to one target.
 	Stickiness *Stickiness `json:"stickiness,omitempty"`
-	Targets    []Target    `json:"targets,omitempty"` // sorted by Address
+	// SlowStartSeconds, if not zero, is how long the share of a target that has
+	// become healthy grows until it is full (RoundRobin).
+	SlowStartSeconds int `json:"slowStartSeconds,omitempty"`
+	// MinimumHealthy is how many targets must be healthy so that only these are
+	// given requests; with fewer, all that are not draining are (fail open).
+	MinimumHealthy int      `json:"minimumHealthy,omitempty"`
+	Targets        []Target `json:"targets,omitempty"` // sorted by Address
 	// Fingerprint changes with everything that may forbid what was allowed. A
 	// connection that was opened under another one is not used for a further
 	// request.
@@ -48,9 +54,8 @@ type Target struct {
 // Health says which requests a target is given.
 type Health string
 
-// The states of a target. While no target of a group is healthy, all that are
-// not draining are given requests (fail open). A target that is not to be
-// chosen at all is left out of the configuration.
+// The states of a target. A target that is not to be chosen at all is left out
+// of the configuration.
 const (
 	Healthy   Health = "healthy"
 	Unhealthy Health = "unhealthy"

@@ -139,7 +139,12 @@ func TestApplicationGroups(t *testing.T) {
 		_, err := f.ModifyTargetGroupAttributes(f.ctx, in)
 		return err
 	}
+	const failover, routing = "target_group_health.dns_failover.minimum_healthy_targets.", "target_group_health.unhealthy_state_routing.minimum_healthy_targets."
 	for _, ok := range [][]string{
+		{"slow_start.duration_seconds", "30"}, {"slow_start.duration_seconds", "900"}, {"slow_start.duration_seconds", "0"},
+		{"load_balancing.algorithm.type", "weighted_random"}, {"load_balancing.algorithm.type", "round_robin"},
+		{failover + "count", "3", routing + "count", "3"}, {failover + "count", "off"}, {failover + "percentage", "60", routing + "percentage", "50"},
+		{failover + "count", "1", failover + "percentage", "off", routing + "count", "1", routing + "percentage", "off"},
 		{"stickiness.enabled", "true"}, {"stickiness.lb_cookie.duration_seconds", "60"}, {"stickiness.enabled", "true", "stickiness.type", "app_cookie", "stickiness.app_cookie.cookie_name", "SID"},
 		{"load_balancing.algorithm.type", "least_outstanding_requests"}, {"slow_start.duration_seconds", "0"},
 	} {
@@ -155,9 +160,13 @@ func TestApplicationGroups(t *testing.T) {
 		{"ValidationError", "reserved", []string{"stickiness.app_cookie.cookie_name", "AWSALB"}},
 		{"ValidationError", "not valid", []string{"stickiness.app_cookie.cookie_name", "a;b"}},
 		{"ValidationError", "1 to 604800", []string{"stickiness.lb_cookie.duration_seconds", "0"}},
-		{"InvalidConfigurationRequest", "slow_start", []string{"slow_start.duration_seconds", "30"}},
+		{"ValidationError", "30 to 900", []string{"slow_start.duration_seconds", "29"}},
+		{"InvalidConfigurationRequest", "Slow start", []string{"slow_start.duration_seconds", "30"}}, // with least_outstanding_requests
+		{"InvalidConfigurationRequest", "greater than or equal", []string{failover + "count", "2", routing + "count", "3"}},
+		{"ValidationError", "1 to 100", []string{routing + "percentage", "101"}},
+		{"ValidationError", "1 to 1000", []string{routing + "count", "off"}},
 		{"InvalidConfigurationRequest", "cross-zone", []string{crossZoneKey, "false"}},
-		{"ValidationError", "weighted_random", []string{"load_balancing.algorithm.type", "weighted_random"}},
+		{"InvalidConfigurationRequest", "weighted_random", []string{"load_balancing.algorithm.type", "weighted_random"}},
 		{"ValidationError", "not recognized", []string{"preserve_client_ip.enabled", "true"}},
 	} {
 		wantError(t, set(c.pairs...), c.code, c.text)

@@ -62,7 +62,8 @@ var networkAttributes = []attribute{
 	{key: "ipv6.deny_all_igw_traffic", initial: "true", others: yesNo},
 	{key: crossZoneKey, initial: "false", others: yesNo},
 	{key: "dns_record.client_routing_policy", initial: "any_availability_zone"},
-	{key: "zonal_shift.config.enabled", initial: "false"},
+	// There is nobody who could shift a zone away.
+	{key: "zonal_shift.config.enabled", initial: "false", others: yesNo},
 	{key: "secondary_ips.auto_assigned.per_subnet", initial: "0"},
 }
 

@@ -2,6 +2,7 @@ package elbv2
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -14,6 +15,8 @@ func TestAttributeValues(t *testing.T) {
 	tcp := groupAttributes(&resource.TargetGroup{Protocol: "TCP", TargetType: "ip"})
 	udp := groupAttributes(&resource.TargetGroup{Protocol: "UDP", TargetType: "instance"})
 	listener := listenerAttributes(&resource.Listener{Protocol: "TCP"})
+	http := listenerAttributes(&resource.Listener{Protocol: "HTTP"})
+	const response = "routing.http.response."
 	for _, c := range []struct {
 		known            []attribute
 		key, value, code string
@@ -44,6 +47,21 @@ func TestAttributeValues(t *testing.T) {
 		{listener, "tcp.idle_timeout.seconds", "6000", ""},
 		{listener, "tcp.idle_timeout.seconds", "59", "ValidationError"},
 		{listener, "tcp.idle_timeout.seconds", "6001", "ValidationError"},
+		{http, response + "x_frame_options.header_value", "DENY", ""},
+		{http, response + "content_security_policy.header_value", "default-src 'self'; img-src *", ""},
+		{http, response + "content_security_policy.header_value", "a\r\nX: y", "ValidationError"},
+		{http, response + "content_security_policy.header_value", strings.Repeat("a", 1025), "ValidationError"},
+		{http, response + "access_control_allow_credentials.header_value", "true", ""},
+		{http, response + "access_control_allow_credentials.header_value", "false", "ValidationError"},
+		{http, response + "access_control_max_age.header_value", "86400", ""},
+		{http, response + "access_control_max_age.header_value", "86401", "ValidationError"},
+		{http, response + "x_content_type_options.header_value", "nosniff", ""},
+		{http, response + "x_content_type_options.header_value", "", ""},
+		{http, response + "set_cookie.header_value", "a", "ValidationError"},
+		{applicationAttributes, "routing.http.desync_mitigation_mode", "strictest", ""},
+		{applicationAttributes, "routing.http.desync_mitigation_mode", "off", "ValidationError"},
+		{applicationAttributes, "zonal_shift.config.enabled", "true", ""},
+		{applicationAttributes, "access_logs.s3.enabled", "true", "InvalidConfigurationRequest"},
 		{listenerAttributes(&resource.Listener{Protocol: "UDP"}), "tcp.idle_timeout.seconds", "60", "ValidationError"},
 	} {
 		var stored map[string]string

@@ -3,7 +3,9 @@ package elbv2
 import (
 	"regexp"
 	"slices"
+	"strconv"
 
+	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
 )
 
@@ -25,7 +27,9 @@ var applicationAttributes = []attribute{
 	{key: "ipv6.deny_all_igw_traffic", initial: "true", others: yesNo},
 	// Only target groups can turn this off.
 	{key: crossZoneKey, initial: "true"},
-	{key: "routing.http.desync_mitigation_mode", initial: "defensive"},
+	// The engine refuses every request that is ambiguous, or is not of RFC 9112,
+	// in all modes: it is as strict as "strictest".
+	{key: "routing.http.desync_mitigation_mode", initial: "defensive", others: []string{"monitor", "strictest"}},
 	{key: "routing.http.drop_invalid_header_fields.enabled", initial: "false", others: yesNo},
 	{key: "routing.http.preserve_host_header.enabled", initial: "false", others: yesNo},
 	{key: "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", initial: "false"},
@@ -33,31 +37,64 @@ var applicationAttributes = []attribute{
 	{key: "routing.http.xff_header_processing.mode", initial: "append", others: []string{"preserve", "remove"}},
 	// HTTP/2 comes with TLS only, so both values come to the same.
 	{key: "routing.http2.enabled", initial: "true", others: yesNo},
-	{key: "waf.fail_open.enabled", initial: "false"},
-	{key: "zonal_shift.config.enabled", initial: "false"},
+	// There is no firewall that could fail, and nobody who could shift a zone
+	// away.
+	{key: "waf.fail_open.enabled", initial: "false", others: yesNo},
+	{key: "zonal_shift.config.enabled", initial: "false", others: yesNo},
 }
 
 // applicationGroupAttributes are those of target groups over HTTP.
 var applicationGroupAttributes = []attribute{
 	{key: "deregistration_delay.timeout_seconds", initial: "300", least: 0, most: 3600},
 	{key: "load_balancing.algorithm.anomaly_mitigation", initial: "off"},
-	{key: "load_balancing.algorithm.type", initial: "round_robin", others: []string{"least_outstanding_requests"}},
+	{key: "load_balancing.algorithm.type", initial: "round_robin", others: []string{"least_outstanding_requests", "weighted_random"}},
 	{key: crossZoneKey, initial: "use_load_balancer_configuration", others: yesNo},
-	{key: "slow_start.duration_seconds", initial: "0"},
+	{key: "slow_start.duration_seconds", initial: "0", least: 30, most: 900},
 	{key: "stickiness.enabled", initial: "false", others: yesNo},
 	{key: "stickiness.type", initial: "lb_cookie", others: []string{"app_cookie"}},
 	{key: "stickiness.app_cookie.cookie_name", free: checkCookieName},
 	{key: "stickiness.app_cookie.duration_seconds", initial: "86400", least: 1, most: 604800},
 	{key: "stickiness.lb_cookie.duration_seconds", initial: "86400", least: 1, most: 604800},
-	{key: "target_group_health.dns_failover.minimum_healthy_targets.count", initial: "1"},
-	{key: "target_group_health.dns_failover.minimum_healthy_targets.percentage", initial: "off"},
-	{key: "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", initial: "1"},
-	{key: "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", initial: "off"},
+	{key: healthPrefix + "dns_failover.minimum_healthy_targets.count", initial: "1", others: []string{"off"}, least: 1, most: maxTargets},
+	{key: healthPrefix + "dns_failover.minimum_healthy_targets.percentage", initial: "off", least: 1, most: 100},
+	{key: healthPrefix + "unhealthy_state_routing.minimum_healthy_targets.count", initial: "1", least: 1, most: maxTargets},
+	{key: healthPrefix + "unhealthy_state_routing.minimum_healthy_targets.percentage", initial: "off", least: 1, most: 100},
 }
 
+const healthPrefix = "target_group_health."
+
 // applicationListenerAttributes are those of HTTP listeners.
-var applicationListenerAttributes = []attribute{
+var applicationListenerAttributes = append([]attribute{
 	{key: "routing.http.response.server.enabled", initial: "true", others: yesNo},
+}, responseAttributes()...)
+
+// responseAttributes are the fields that a listener sets in its responses.
+func responseAttributes() (out []attribute) {
+	for _, f := range config.ResponseFields {
+		a := attribute{key: f.Attribute, free: func(value string) error { return checkFieldValue(f.Attribute, value) }}
+		switch f.Name {
+		case "Access-Control-Allow-Credentials":
+			a.free, a.others = nil, []string{"true"}
+		case "Access-Control-Max-Age":
+			a.free, a.least, a.most = nil, 0, 86400
+		case "X-Content-Type-Options":
+			a.free, a.others = nil, []string{"nosniff"}
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// fieldValue is what a field of a response may be set to.
+var fieldValue = regexp.MustCompile(`^[!-~]([ -~]*[!-~])?$`)
+
+const maxFieldValue = 1024
+
+func checkFieldValue(key, value string) error {
+	if !fieldValue.MatchString(value) || len(value) > maxFieldValue {
+		return invalid("'%s' must have up to %d printable characters", key, maxFieldValue)
+	}
+	return nil
 }
 
 // cookieName is a token of RFC 9110, which the name of a cookie is.
@@ -75,17 +112,29 @@ func checkCookieName(name string) error {
 	return nil
 }
 
-// checkStickiness checks what several attributes of a target group mean
-// together.
-func checkStickiness(g *resource.TargetGroup) error {
-	if g.Attributes["stickiness.enabled"] != "true" || g.Protocol != "HTTP" {
+// checkTogether checks what several attributes of a target group mean together.
+func checkTogether(g *resource.TargetGroup) error {
+	if g.Protocol != "HTTP" {
 		return nil
 	}
-	if g.Attributes["stickiness.type"] == "app_cookie" && g.Attributes["stickiness.app_cookie.cookie_name"] == "" {
+	set := func(key string) string { return attributeOf(applicationGroupAttributes, g.Attributes, key) }
+	algorithm, sticky := set("load_balancing.algorithm.type"), set("stickiness.enabled") == "true"
+	switch {
+	case sticky && set("stickiness.type") == "app_cookie" && set("stickiness.app_cookie.cookie_name") == "":
 		return invalid("An application cookie name must be specified for the stickiness type 'app_cookie'")
-	}
-	if g.Attributes[crossZoneKey] == "false" {
+	case sticky && set(crossZoneKey) == "false":
 		return unsupported("Target group stickiness is not supported while cross-zone load balancing is off")
+	case sticky && algorithm == "weighted_random":
+		return unsupported("Target group stickiness is not supported with the load balancing algorithm 'weighted_random'")
+	case algorithm != "round_robin" && set("slow_start.duration_seconds") != "0":
+		return unsupported("Slow start is not supported with the load balancing algorithm '%s'", algorithm)
+	}
+	for _, unit := range []string{"count", "percentage"} {
+		dns, err := strconv.Atoi(set(healthPrefix + "dns_failover.minimum_healthy_targets." + unit))
+		routing, err2 := strconv.Atoi(set(healthPrefix + "unhealthy_state_routing.minimum_healthy_targets." + unit))
+		if err == nil && err2 == nil && dns < routing {
+			return unsupported("The threshold for DNS failover must be greater than or equal to the threshold for routing failover")
+		}
 	}
 	return nil
 }

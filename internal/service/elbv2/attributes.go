@@ -71,7 +71,7 @@ func (s *Service) ModifyTargetGroupAttributes(ctx context.Context, in *api.Modif
 		if err := setAttributes("Target group", groupAttributes(g), &g.Attributes, changes); err != nil {
 			return err
 		}
-		if err := checkStickiness(g); err != nil {
+		if err := checkTogether(g); err != nil {
 			return err
 		}
 		store.TargetGroups.Put(tx, g)

@@ -4,9 +4,9 @@ package elbv2
 var Partly = map[string]string{
 	"CreateLoadBalancer":           "internal Application and Network Load Balancers over IPv4 only",
 	"SetIpAddressType":             "to ipv4 only",
-	"ModifyLoadBalancerAttributes": "no logs, no desync mitigation but defensive, no client routing policy, no zonal shift, no secondary addresses",
+	"ModifyLoadBalancerAttributes": "no logs, no client routing policy, no secondary addresses",
 	"CreateTargetGroup":            "of instances and IPv4 addresses, for HTTP (HTTP1), TCP, UDP and TCP_UDP only",
-	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only, no stickiness for TCP and UDP, no slow start, no weighted_random, no thresholds of health",
+	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only; for TCP and UDP no stickiness and no thresholds of health; no anomaly mitigation",
 	"CreateListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"ModifyListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"CreateRule":                   "no authentication",
