@@ -104,12 +104,26 @@ const (
 
 // run is the chain.
 func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
+	a, refused := x.decide(port)
+	switch {
+	case refused != nil:
+		return refused
+	case a.fixed != nil:
+		return fixedResponse(a.fixed)
+	case a.redirect != nil:
+		return x.redirect(a.redirect, port)
+	}
+	return x.forward(ctx, a.forward)
+}
+
+// decide finds the action of the rule that a request meets.
+func (x *exchange) decide(port uint16) (*action, *message.Response) {
 	x.listener = x.snapshot.listeners[port]
 	if x.listener == nil {
-		return x.fail(503, "configuration: the listener was deleted")
+		return nil, x.fail(503, "configuration: the listener was deleted")
 	}
 	if status, cause := check(x.request); status != 0 {
-		return x.fail(status, cause)
+		return nil, x.fail(status, cause)
 	}
 	a := &x.listener.fallback
 	x.priority = 0
@@ -123,13 +137,12 @@ func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
 	switch {
 	case a.fixed != nil:
 		x.action = "fixed-response"
-		return fixedResponse(a.fixed)
 	case a.redirect != nil:
 		x.action = "redirect"
-		return x.redirect(a.redirect, port)
+	default:
+		x.action = "forward"
 	}
-	x.action = "forward"
-	return x.forward(ctx, a.forward)
+	return a, nil
 }
 
 // check refuses what AWS refuses before any rule is looked at.

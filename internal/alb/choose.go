@@ -108,3 +108,12 @@ func (g *group) boundTo(address netip.AddrPort) *target {
 	}
 	return nil
 }
+
+// noTarget says why a request is given to no target: there is none in the group
+// that was chosen, or no group to choose.
+func noTarget(g *group) string {
+	if g == nil {
+		return "no-healthy-target: no target group has a weight"
+	}
+	return "no-healthy-target: no target is registered with " + g.ARN
+}

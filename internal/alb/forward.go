@@ -20,12 +20,8 @@ const replayable = 64 << 10
 
 // forward sends the request to a target and passes the answer on.
 func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
-	x.pick(f)
-	switch {
-	case x.group == nil:
-		return x.fail(503, "no-target: no target group has a weight")
-	case x.target == nil:
-		return x.fail(503, "no-target: no target is registered with "+x.group.ARN)
+	if x.pick(f); x.target == nil {
+		return x.fail(503, noTarget(x.group))
 	}
 	a := &x.snapshot.config.Attributes
 	out := &upstream.Request{

@@ -18,28 +18,33 @@ const cookieLife = 7 * 24 * time.Hour
 // pick chooses the group and the target: those that the client is bound to by
 // its cookies, or others.
 func (x *exchange) pick(f *forward) {
-	if f.sticky > 0 {
-		if b, ok := x.binding(cookie.Group, cookie.Group+cookie.CORS); ok {
-			x.group = f.bound(b.Group)
-		}
-	}
+	x.group = x.boundGroup(f)
 	if x.group == nil && f.total > 0 {
 		x.group = f.choose(rand.IntN(f.total))
 	}
 	if x.group == nil {
 		return
 	}
-	if address := x.boundTarget(); address.IsValid() {
-		x.target = x.group.boundTo(address)
-	}
-	if x.target == nil {
+	if x.target = x.group.boundTo(x.boundAddress(x.group)); x.target == nil {
 		x.target = x.group.choose()
 	}
 }
 
-// boundTarget is the address that a cookie of the client names.
-func (x *exchange) boundTarget() netip.AddrPort {
-	s := x.group.Stickiness
+// boundGroup is the group that a cookie of the client names; nil if there is
+// none.
+func (x *exchange) boundGroup(f *forward) *group {
+	if f.sticky > 0 {
+		if b, ok := x.binding(cookie.Group, cookie.Group+cookie.CORS); ok {
+			return f.bound(b.Group)
+		}
+	}
+	return nil
+}
+
+// boundAddress is the target's that a cookie of the client names in a group; it
+// is not valid if there is none.
+func (x *exchange) boundAddress(g *group) netip.AddrPort {
+	s := g.Stickiness
 	if s == nil {
 		return netip.AddrPort{}
 	}
@@ -50,7 +55,7 @@ func (x *exchange) boundTarget() netip.AddrPort {
 		}
 		names = []string{cookie.Application}
 	}
-	if b, ok := x.binding(names...); ok && b.Group == x.group.ARN {
+	if b, ok := x.binding(names...); ok && b.Group == g.ARN {
 		return b.Target
 	}
 	return netip.AddrPort{}

@@ -18,26 +18,29 @@ import (
 
 type traceCmd struct {
 	From    string     `help:"The sender: eni-…, i-…, the path of a namespace, the id of a process in it, a version 2 VPC link, gateway; on-premises, an address or prefix that a virtual interface has learned, dxvif-… or dxvif-…/ADDRESS; or api:ID/STAGE." placeholder:"SENDER"`
-	To      string     `help:"The destination: an address, eni-…, i-…, vpce-…, the name of an endpoint, load balancer or Cloud Map service, each with a port where there are several; or the URL of an API." placeholder:"DESTINATION"`
+	To      string     `help:"The destination: an address, eni-…, i-…, vpce-…, the name of an endpoint, load balancer or Cloud Map service, each with a port where there are several; or the URL of an API, or of a load balancer." placeholder:"DESTINATION"`
 	API     string     `name:"api" help:"The API, as in --from api:ID/STAGE." placeholder:"ID"`
 	Stage   string     `help:"Its stage." default:"$default"`
-	Request string     `help:"The request to an API, as the argument." placeholder:"\"GET /pets\""`
+	Request string     `help:"The request, as the argument." placeholder:"\"GET /pets\""`
+	Header  []string   `short:"H" sep:"none" help:"A header field of the request, as often as wanted." placeholder:"\"NAME: VALUE\""`
 	Source  netip.Addr `help:"Source address; the sender's primary if it is not given." placeholder:"IP"`
 	Proto   string     `help:"Protocol: tcp, udp or icmp." enum:"tcp,udp,icmp" default:"tcp"`
 	JSON    bool       `name:"json" help:"Print JSON."`
-	Words   []string   `arg:"" optional:"" name:"request" help:"The request to an API: METHOD PATH; METHOD alone for a URL."`
+	Words   []string   `arg:"" optional:"" name:"request" help:"The request to an API or a load balancer: METHOD PATH; METHOD alone for a URL."`
 }
 
 func (traceCmd) Help() string {
 	return examples(`Explains hop by hop what becomes of a request to an API, or of the first packet
 of a connection: how its addresses are rewritten, and which rule, route, state of
-acceptance or of health stops it. The cause is told in the words of the gateway's
-log. The exit status is 0 if it gets through and 1 if not.`,
+acceptance or of health stops it. A request that comes to an Application Load
+Balancer is followed to the targets of the rule that it meets. The cause is told in
+the words of the gateway's log, and of the balancer's. The exit status is 0 if it gets through and 1 if not.`,
 		"isthmus trace --from eni-0a1b --to 10.0.1.10:80",
 		"isthmus trace --from api:a1b2c3d4e5/prod GET /pets/7",
 		"isthmus trace --to http://a1b2c3d4e5.execute-api.localhost:8080/prod/pets",
 		"isthmus trace --from i-0a1b --to https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/prod/pets",
 		"isthmus trace --from /run/netns/office --to my-balancer:80 --json",
+		"isthmus trace --from eni-0a1b --to my-balancer:80 -H 'Host: shop.example' GET /pets/7",
 		"isthmus trace --from 192.168.50.10 --to my-balancer:80",
 		"isthmus trace --from dxvif-0a1b/192.168.50.10 --to 10.0.1.10:80",
 		"isthmus trace --from gateway --to vpce-0a1b:443",
@@ -50,7 +53,7 @@ const notForwarded = 1
 
 // params makes the question of the arguments.
 func (c *traceCmd) params() (control.TraceParams, error) {
-	p := control.TraceParams{From: c.From, Source: c.Source, To: c.To, Request: c.Request, Protocol: c.Proto}
+	p := control.TraceParams{From: c.From, Source: c.Source, To: c.To, Request: c.Request, Header: c.Header, Protocol: c.Proto}
 	if len(c.Words) > 0 {
 		if c.Request != "" {
 			return p, errors.New("the request is given twice")

@@ -79,7 +79,7 @@ func buildV1(tx *store.Tx, l *resource.VPCLinkV1) error {
 		ManagedBy:         l.ID, Tags: map[string]string{"VpcLinkId": l.ID},
 	})
 	if err != nil {
-		return failV1(tx, l, message(err))
+		return failV1(tx, l, messageOf(err))
 	}
 	zones := vpc.ServiceZones(tx, service)
 	var subnets []string
@@ -94,7 +94,7 @@ func buildV1(tx *store.Tx, l *resource.VPCLinkV1) error {
 	})
 	if err != nil {
 		store.EndpointServices.Delete(tx, service.ID)
-		return failV1(tx, l, message(err))
+		return failV1(tx, l, messageOf(err))
 	}
 	l.Service, l.Endpoint = service.ID, endpoint.ID
 	store.VPCLinksV1.Put(tx, l)
@@ -138,7 +138,7 @@ func buildV2(tx *store.Tx, l *resource.VPCLinkV2) error {
 				vpc.DeleteInterface(tx, pair.Customer)
 			}
 			l.Interfaces = nil
-			return failV2(tx, l, message(err))
+			return failV2(tx, l, messageOf(err))
 		}
 		l.Interfaces = append(l.Interfaces, pair)
 	}
@@ -174,8 +174,8 @@ func failV2(tx *store.Tx, l *resource.VPCLinkV2, why string) error {
 	return nil
 }
 
-// message is an error's text as a client may read it.
-func message(err error) string {
+// messageOf is an error's text as a client may read it.
+func messageOf(err error) string {
 	var e *wire.Error
 	if errors.As(err, &e) {
 		return e.Message

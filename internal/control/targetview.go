@@ -49,31 +49,18 @@ func (t *tracing) balancers(p Packet) (views []BalancerView) {
 // application is the Application Load Balancer at whose node a packet arrived:
 // which of its groups a request takes is for its rules to say.
 func (t *tracing) application(p Packet) (views []BalancerView) {
-	if p.Verdict != forwarded || len(p.Steps) == 0 {
+	node, ok := t.arrivedAt(p)
+	if !ok || node.listener == nil {
 		return nil
 	}
-	node, ok := store.NetworkInterfaces.Get(t.rows, p.Steps[len(p.Steps)-1].At)
-	if !ok {
-		return nil
+	groups := resource.TargetGroups(node.listener.DefaultActions)
+	for r := range store.ListenerRules.Scan(t.rows) {
+		if r.Listener == node.listener.ARN {
+			groups = append(groups, resource.TargetGroups(r.Actions)...)
+		}
 	}
-	for l := range store.Listeners.Scan(t.rows) {
-		lb, ok := store.LoadBalancers.Get(t.rows, l.LoadBalancer)
-		if !ok || lb.Type != resource.ApplicationLoadBalancer || l.Port != int(p.Destination.Port()) {
-			continue
-		}
-		if !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool { return z.Interface == node.ID }) {
-			continue
-		}
-		groups := resource.TargetGroups(l.DefaultActions)
-		for r := range store.ListenerRules.Scan(t.rows) {
-			if r.Listener == l.ARN {
-				groups = append(groups, resource.TargetGroups(r.Actions)...)
-			}
-		}
-		slices.Sort(groups)
-		views = append(views, t.groupViews(l, slices.Compact(groups))...)
-	}
-	return views
+	slices.Sort(groups)
+	return t.groupViews(node.listener, slices.Compact(groups))
 }
 
 // groupViews are target groups as a listener's.

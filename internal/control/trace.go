@@ -1,15 +1,19 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"strings"
 
 	"github.com/isthmus-net/isthmus/bpf"
+	"github.com/isthmus-net/isthmus/internal/alb"
 	gw "github.com/isthmus-net/isthmus/internal/gateway"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/tables"
 	"github.com/isthmus-net/isthmus/internal/trace"
 )
@@ -23,11 +27,14 @@ type TraceParams struct {
 	Source netip.Addr `json:"source,omitzero"` // zero: the sender's primary address
 	// To names the destination: see destinations. Empty for a route.
 	To string `json:"to,omitempty"`
-	// Request is "METHOD PATH" for a route, and "METHOD" for a URL.
-	Request  string `json:"request,omitempty"`
-	Protocol string `json:"protocol,omitempty"` // "tcp" (default), "udp", "icmp"
-	Port     uint16 `json:"port,omitempty"`     // source port
-	Sequence uint32 `json:"sequence,omitempty"`
+	// Request is "METHOD PATH" for a route or a load balancer, and "METHOD" for
+	// a URL.
+	Request string `json:"request,omitempty"`
+	// Header holds the request's header fields, each "Name: value".
+	Header   []string `json:"header,omitempty"`
+	Protocol string   `json:"protocol,omitempty"` // "tcp" (default), "udp", "icmp"
+	Port     uint16   `json:"port,omitempty"`     // source port
+	Sequence uint32   `json:"sequence,omitempty"`
 }
 
 // TraceResult is the whole way, leg by leg.
@@ -40,15 +47,18 @@ type TraceResult struct {
 }
 
 // Leg is the way of packets from one end of connections to the other, or what
-// a gateway does with a request between two of these.
+// a gateway does with a request between two of these. A leg that begins at the
+// node of an Application Load Balancer is both.
 type Leg struct {
 	From string `json:"from"`
 	To   string `json:"to,omitempty"`
-	// Ways of packets, in the order in which they are tried.
+	// Ways of packets, in the order in which they are tried; from a balancer's
+	// node, those of the targets, which take turns.
 	Ways []Way `json:"ways,omitempty"`
-	// Steps inside a gateway, and what it would do.
-	Steps   []trace.Step `json:"steps,omitempty"`
-	Request *gw.Preview  `json:"request,omitempty"`
+	// Steps inside a gateway or a balancer's node, and what it would do.
+	Steps    []trace.Step `json:"steps,omitempty"`
+	Request  *gw.Preview  `json:"request,omitempty"`
+	Balancer *alb.Preview `json:"balancer,omitempty"`
 }
 
 // Way is one of the ways that a connection may take.
@@ -73,7 +83,11 @@ func (c *controller) trace(ctx context.Context, p TraceParams) (TraceResult, err
 		err = c.feed.Call(ctx, roleGateway, "preview", q, &v)
 		return v, err
 	}
-	t := &tracing{tracedTables: now, region: c.region, preview: preview}
+	ask := func(ctx context.Context, node string, q alb.PreviewParams) (v alb.Preview, err error) {
+		err = c.feed.Call(ctx, albRole(node), "preview", q, &v)
+		return v, err
+	}
+	t := &tracing{tracedTables: now, region: c.region, preview: preview, balance: ask}
 	if err := t.run(ctx, p); err != nil {
 		return TraceResult{}, fmt.Errorf("trace: %w", err)
 	}
@@ -86,6 +100,9 @@ type tracing struct {
 	region string
 	// preview asks the gateway what it would do with a request.
 	preview func(context.Context, gw.PreviewParams) (gw.Preview, error)
+	// balance asks a load balancer's node (eni-…) the same.
+	balance func(ctx context.Context, node string, p alb.PreviewParams) (alb.Preview, error)
+	header  message.Header // of the request
 	result  TraceResult
 }
 
@@ -97,6 +114,9 @@ func (t *tracing) run(ctx context.Context, p TraceParams) error {
 	protocol, ok := protocols[p.Protocol]
 	if !ok {
 		return fmt.Errorf("unknown protocol %q: tcp, udp or icmp", p.Protocol)
+	}
+	if err := t.parseHeader(p.Header); err != nil {
+		return err
 	}
 	if place, ok := strings.CutPrefix(p.From, "api:"); ok {
 		return t.route(ctx, place, p)
@@ -113,10 +133,15 @@ func (t *tracing) run(ctx context.Context, p TraceParams) error {
 		return err
 	}
 	from := probe{source: source, port: p.Port, protocol: protocol, sequence: p.Sequence}
+	name, request := p.To, p.Request
 	if isURL {
-		return t.throughEndpoint(ctx, sender, from, to, p)
+		if !t.isPlace(to.Hostname()) {
+			return t.throughEndpoint(ctx, sender, from, to, p)
+		}
+		name = net.JoinHostPort(to.Hostname(), cmp.Or(to.Port(), map[string]string{"http": "80", "https": "443"}[to.Scheme]))
+		request = cmp.Or(p.Request, "GET") + " " + to.RequestURI()
 	}
-	ends, err := t.destinations(p.To, protocol)
+	ends, err := t.destinations(name, protocol)
 	if err != nil {
 		return err
 	}
@@ -129,7 +154,13 @@ func (t *tracing) run(ctx context.Context, p TraceParams) error {
 		}
 		leg.Ways = append(leg.Ways, t.way(end, t.packet(sender, q)))
 	}
-	t.add(leg)
+	if way, ok := t.add(leg); ok && request != "" {
+		host := t.host(name)
+		if isURL {
+			host = to.Host
+		}
+		return t.atBalancer(ctx, way, request, host, t.header)
+	}
 	return nil
 }
 

@@ -21,11 +21,10 @@ import (
 // route traces what a route of an API leads to. place is ID/STAGE.
 func (t *tracing) route(ctx context.Context, place string, p TraceParams) error {
 	api, stage, _ := strings.Cut(place, "/")
-	method, path, ok := strings.Cut(p.Request, " ")
-	if !ok || !strings.HasPrefix(path, "/") {
-		return fmt.Errorf("the request is %q, and not of the form \"GET /pets\"", p.Request)
+	method, path, query, err := parseRequest(p.Request)
+	if err != nil {
+		return err
 	}
-	path, query, _ := strings.Cut(path, "?")
 	return t.request(ctx, p.From, gw.PreviewParams{Method: method, Path: path, Query: query, API: api, Stage: cmp.Or(stage, "$default")})
 }
 
@@ -93,6 +92,7 @@ func (t *tracing) endpointOfHost(vpcID, host string) (*resource.VPCEndpoint, err
 // request adds what the gateway does with a request, and the way to the
 // backend.
 func (t *tracing) request(ctx context.Context, from string, q gw.PreviewParams) error {
+	q.Header = t.header
 	v, err := t.preview(ctx, q)
 	if err != nil {
 		return err
@@ -118,7 +118,9 @@ func (t *tracing) request(ctx context.Context, from string, q gw.PreviewParams) 
 		}
 		out.Ways = append(out.Ways, t.way(destination{name: w.Destination.String(), zone: w.Zone}, p))
 	}
-	t.add(out)
+	if way, ok := t.add(out); ok {
+		return t.atBalancer(ctx, way, v.Backend.Method+" "+v.Backend.Path, v.Backend.Host, v.Backend.Header)
+	}
 	return nil
 }
 

@@ -19,6 +19,8 @@ type PreviewParams struct {
 	Path   string `json:"path"` // escaped, beginning with "/"; with the stage
 	Query  string `json:"query,omitempty"`
 	Secure bool   `json:"secure,omitempty"`
+	// Header holds all fields but Host.
+	Header message.Header `json:"header,omitempty"`
 	// API and Stage, if set, are where the request has arrived already: the
 	// path is below the stage, and nobody is known who sent it, so that no
 	// policy is asked.
@@ -61,6 +63,8 @@ type PreviewBackend struct {
 	Scheme string `json:"scheme"`
 	Host   string `json:"host"` // the Host header
 	Path   string `json:"path"` // with the query
+	// Header holds all fields but Host.
+	Header message.Header `json:"header,omitempty"`
 	// Address is where a backend on the internet is.
 	Address string `json:"address,omitempty"`
 	// ServerName is the name that its certificate must have.
@@ -81,6 +85,7 @@ func (g *Gateway) onPreview(ctx context.Context, raw json.RawMessage) (any, erro
 func (g *Gateway) Preview(ctx context.Context, p PreviewParams) (Preview, error) {
 	r := &message.Request{
 		Method: p.Method, Host: p.Host, Path: p.Path, Query: p.Query, Secure: p.Secure, Proto: "HTTP/1.1",
+		Header: p.Header,
 		Client: p.Client, Server: netip.AddrPortFrom(netip.Addr{}, endpointPort(p.Secure)),
 	}
 	x := &exchange{
@@ -166,7 +171,7 @@ func (x *exchange) preview(in *integration, out *upstream.Request) Preview {
 	if out == nil {
 		return v
 	}
-	v.Backend = &PreviewBackend{Method: out.Method, Scheme: "http", Host: out.Host, Path: out.Path, Address: out.Address}
+	v.Backend = &PreviewBackend{Method: out.Method, Scheme: "http", Host: out.Host, Path: out.Path, Header: out.Header, Address: out.Address}
 	if out.Query != "" {
 		v.Backend.Path += "?" + out.Query
 	}

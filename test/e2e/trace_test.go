@@ -45,8 +45,9 @@ func TestTrace(t *testing.T) {
 			if err := s.site.Revoke(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			answers(t, m, s.url+"/revoked", s.fails, "")
-			traced(t, m, false, []string{"sg-ingress: " + s.site.Group, loggedCause(t, m, "/revoked")}, route...)
+			revoked := "/revoked/" + s.api.ID // the log has the other side's, too
+			answers(t, m, s.url+revoked, s.fails, "")
+			traced(t, m, false, []string{"sg-ingress: " + s.site.Group, loggedCause(t, m, revoked)}, route...)
 			if err := s.site.Allow(t.Context()); err != nil {
 				t.Fatal(err)
 			}
