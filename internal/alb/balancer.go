@@ -131,7 +131,7 @@ func (x *exchange) decide(port uint16) (*action, *message.Response) {
 		a, x.priority = &x.listener.actions[i], x.listener.config.Rules[i].Priority
 		var err error
 		if x.routed, x.rehosted, err = x.listener.changes[i].Apply(x.request); err != nil {
-			return x.fail(500, "rule: "+err.Error())
+			return nil, x.fail(500, "rule: "+err.Error())
 		}
 	}
 	switch {

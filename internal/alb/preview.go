@@ -28,6 +28,10 @@ type Preview struct {
 	Listener string `json:"listener,omitempty"` // ARN
 	// Rule is the one that the request meets; nil for the default one.
 	Rule *config.Rule `json:"rule,omitempty"`
+	// Host and Path, with the query, are those of the request as the rule's
+	// transforms leave it; empty if they leave it as it is.
+	Host string `json:"host,omitempty"`
+	Path string `json:"path,omitempty"`
 	// Action is "forward", "redirect" or "fixed-response", with
 	Action   string         `json:"action,omitempty"`
 	Groups   []PreviewGroup `json:"groups,omitempty"`
@@ -46,9 +50,10 @@ type PreviewGroup struct {
 	// Bound says that a cookie of the client names the group, or its only
 	// target here.
 	Bound bool `json:"bound,omitempty"`
-	// Targets are those of which one is given the request. If none is healthy,
-	// they are all that are registered.
-	Targets []config.Target `json:"targets,omitempty"`
+	// Targets are those of which one is given the request. If FailsOpen, too few
+	// are healthy, so that they are all that are registered.
+	Targets   []config.Target `json:"targets,omitempty"`
+	FailsOpen bool            `json:"failsOpen,omitempty"`
 }
 
 // onPreview answers the control process.
@@ -63,10 +68,11 @@ func (b *Balancer) onPreview(_ context.Context, raw json.RawMessage) (any, error
 // Preview carries a request through the chain up to the targets, none of which
 // is chosen or called.
 func (b *Balancer) Preview(p PreviewParams) Preview {
-	x := &exchange{balancer: b, snapshot: b.current.Load(), start: time.Now(), priority: noRule, request: &message.Request{
+	r := &message.Request{
 		Method: p.Method, Host: p.Host, Path: p.Path, Query: p.Query, Header: p.Header, Proto: "HTTP/1.1",
 		Client: p.Client, Server: netip.AddrPortFrom(netip.Addr{}, p.Port),
-	}}
+	}
+	x := &exchange{balancer: b, snapshot: b.current.Load(), request: r, routed: r, start: time.Now(), priority: noRule}
 	var v Preview
 	a, own := x.decide(p.Port)
 	if x.listener != nil {
@@ -75,6 +81,11 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 			if r := &x.listener.config.Rules[i]; r.Priority == x.priority {
 				v.Rule = r
 			}
+		}
+	}
+	if to := x.routed; to != nil && (to.Host != r.Host || to.Path != r.Path || to.Query != r.Query) {
+		if v.Host, v.Path = to.Host, to.Path; to.Query != "" {
+			v.Path += "?" + to.Query
 		}
 	}
 	switch {
@@ -105,7 +116,7 @@ func (x *exchange) candidates(f *forward) (groups []PreviewGroup) {
 		if w.weight == 0 || bound != nil && w.group != bound {
 			continue
 		}
-		g := PreviewGroup{TargetGroup: w.ARN, Weight: w.weight, Algorithm: w.Algorithm, Bound: bound != nil}
+		g := PreviewGroup{TargetGroup: w.ARN, Weight: w.weight, Algorithm: w.Algorithm, Bound: bound != nil, FailsOpen: w.failsOpen()}
 		targets := w.eligible()
 		if t := w.boundTo(x.boundAddress(w.group)); t != nil {
 			targets, g.Bound = []*target{t}, true

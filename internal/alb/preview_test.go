@@ -17,6 +17,9 @@ func (v Preview) text() string {
 		rule = fmt.Sprint(v.Rule.Priority)
 	}
 	out := []string{rule, v.Action}
+	if v.Path != "" {
+		out = append(out, "to "+v.Host+v.Path)
+	}
 	for _, g := range v.Groups {
 		group := fmt.Sprint(g.TargetGroup, "=", g.Weight)
 		if g.Bound {
@@ -53,8 +56,10 @@ func TestPreview(t *testing.T) {
 		on("/333", weighted(0, config.WeightedGroup{TargetGroup: "tg", Weight: 3}, config.WeightedGroup{TargetGroup: "sick", Weight: 1}, config.WeightedGroup{TargetGroup: "empty"})),
 		on("/4444", to("empty")),
 		on("/55555", weighted(0, config.WeightedGroup{TargetGroup: "tg"})),
+		on("/7777777", to("tg")),
 		on("/666666", weighted(60, config.WeightedGroup{TargetGroup: "tg", Weight: 1}, config.WeightedGroup{TargetGroup: "sticky", Weight: 1})),
 	)
+	c.Listeners[0].Rules[5].URLRewrite = &config.Rewrite{Regex: "^/7(.*)$", Replace: "/new$1"}
 	c.TargetGroups["sick"] = config.TargetGroup{ARN: "sick", Targets: []config.Target{{Address: one, Health: config.Unhealthy}, {Address: gone, Health: config.Draining}}}
 	c.TargetGroups["empty"] = config.TargetGroup{ARN: "empty"}
 	c.TargetGroups["sticky"] = config.TargetGroup{ARN: "sticky", Targets: healthy(one, two), Stickiness: &config.Stickiness{Seconds: 60}}
@@ -67,7 +72,7 @@ func TestPreview(t *testing.T) {
 	x.group, x.target = x.snapshot.groups["sticky"], x.snapshot.targets[targetKey{"sticky", two}]
 	var answer message.Response
 	x.start = x.start.AddDate(8000, 0, 0) // they do not expire while the test runs
-	x.bind(x.snapshot.listeners[port].actions[5].forward, &answer)
+	x.bind(x.snapshot.listeners[port].actions[6].forward, &answer)
 	var cookies message.Header
 	for _, set := range answer.Header.Values("Set-Cookie") {
 		pair, _, _ := strings.Cut(set, ";")
@@ -88,6 +93,7 @@ func TestPreview(t *testing.T) {
 		{path: "/55555", want: "6 forward 503 no-healthy-target: no target group has a weight"},
 		{path: "/666666", want: "7 forward [tg=1 10.0.0.1:80 10.0.0.2:80] [sticky=1 10.0.0.1:80 10.0.0.2:80]"},
 		{path: "/666666", header: cookies, want: "7 forward [sticky=1 bound 10.0.0.2:80]"},
+		{path: "/7777777", query: "a=b", want: "8 forward to shop.example/new777777?a=b [tg=1 10.0.0.1:80 10.0.0.2:80]"},
 		{path: "/", header: cookies, want: "default forward [tg=1 10.0.0.1:80 10.0.0.2:80]"},
 		{method: "TRACE", path: "/1", want: "default  405 request: method TRACE is not allowed"},
 		{path: "/", port: 81, want: "default  503 configuration: the listener was deleted"},

@@ -190,6 +190,9 @@ func (t *tracing) balancerSteps(node balancerNode, q alb.PreviewParams, v alb.Pr
 	case v.Action != "":
 		say("the default rule: %s", v.Action)
 	}
+	if v.Path != "" {
+		say("rewritten to %s, Host: %s", v.Path, v.Host)
+	}
 	total := 0
 	for _, g := range v.Groups {
 		total += g.Weight
@@ -222,8 +225,8 @@ func (t *tracing) targetsText(g alb.PreviewGroup) string {
 		return "no target is registered"
 	case g.Bound && n == 1:
 		return "a cookie binds the client to " + g.Targets[0].Address.String()
-	case healthy == 0:
-		return fmt.Sprintf("no target is healthy, so that all %d are given requests", n)
+	case g.FailsOpen:
+		return fmt.Sprintf("%d of %d targets are healthy, so that all are given requests", healthy, n)
 	case n == 1:
 		return "one target is healthy"
 	default:
@@ -246,7 +249,7 @@ func conditionsText(all []config.Condition) string {
 		if c.HeaderName != "" {
 			text += " " + c.HeaderName
 		}
-		values := slices.Clone(c.Values)
+		values := slices.Concat(c.Values, c.Regex)
 		for _, q := range c.Query {
 			if q.Key == "" {
 				values = append(values, q.Value)

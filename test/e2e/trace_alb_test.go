@@ -115,7 +115,7 @@ func TestTraceBalancer(t *testing.T) {
 	t.Run("no target", func(t *testing.T) { stops(t, "/empty", "no-healthy-target") })
 	t.Run("a target that nobody is", func(t *testing.T) {
 		stops(t, "/strange", "no-address")
-		traced(t, m, false, []string{"target group strange, weight 1 of 1: no target is healthy, so that all 1 are given requests"}, ways["a URL"]("/strange")...)
+		traced(t, m, false, []string{"target group strange, weight 1 of 1: 0 of 1 targets are healthy, so that all are given requests"}, ways["a URL"]("/strange")...)
 	})
 	t.Run("one target of two", func(t *testing.T) {
 		if _, err := a.AWS.ELB.RegisterTargets(t.Context(), &elbv2.RegisterTargetsInput{
