@@ -74,7 +74,7 @@ func (b *Balancer) Apply(c *config.Config) error {
 func (b *Balancer) Handler(port uint16) message.Handler {
 	return func(ctx context.Context, r *message.Request) *message.Response {
 		x := &exchange{
-			balancer: b, snapshot: b.current.Load(), request: r, routed: r, start: time.Now(), priority: noRule,
+			balancer: b, snapshot: b.current.Load(), request: r, start: time.Now(), priority: noRule,
 		}
 		x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
 		return x.finish(x.run(ctx, port))
@@ -118,6 +118,7 @@ func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
 
 // decide finds the action of the rule that a request meets.
 func (x *exchange) decide(port uint16) (*action, *message.Response) {
+	x.routed = x.request
 	x.listener = x.snapshot.listeners[port]
 	if x.listener == nil {
 		return nil, x.fail(503, "configuration: the listener was deleted")
