@@ -3,7 +3,7 @@
 GO ?= go
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: demo test build dependencies generate check bench-datapath bench-control bench-private clean
+.PHONY: demo test build dependencies generate check bench-datapath bench-control bench-private bench-http clean
 
 demo: dependencies build
 	demo/run
@@ -31,7 +31,7 @@ generate:
 check:
 	scripts/check
 
-bench-datapath bench-control bench-private: bench-%: dependencies build
+bench-datapath bench-control bench-private bench-http: bench-%: dependencies build
 	@scripts/install-dependencies bench
 	$(GO) run ./bench/$*
 

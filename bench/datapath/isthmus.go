@@ -7,6 +7,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/isthmus-net/isthmus/bench/internal/namespace"
 	"github.com/isthmus-net/isthmus/bpf"
 	"github.com/isthmus-net/isthmus/internal/datapath"
 	"github.com/isthmus-net/isthmus/internal/maglev"
@@ -94,7 +95,7 @@ func eniMAC(number uint32) [6]byte { return [6]byte{0x0a, 0, 0, 0, 0, byte(numbe
 type link struct {
 	*subject
 	*datapath.Datapath
-	fabric  *namespace
+	fabric  *namespace.NS
 	devices map[uint32]int
 }
 
@@ -106,8 +107,8 @@ func isthmus(bpffs string) (*link, error) {
 		devices: map[uint32]int{},
 	}
 	var err error
-	for _, ns := range []**namespace{&l.client, &l.server, &l.fabric} {
-		if *ns, err = newNamespace(); err != nil {
+	for _, ns := range []**namespace.NS{&l.client, &l.server, &l.fabric} {
+		if *ns, err = namespace.New(); err != nil {
 			return nil, err
 		}
 	}
@@ -123,12 +124,12 @@ func isthmus(bpffs string) (*link, error) {
 	return l, l.Apply(privateLink(), l.devices)
 }
 
-func (l *link) plug(number uint32, ns *namespace, addr string) error {
-	err := l.fabric.do(func() error {
+func (l *link) plug(number uint32, ns *namespace.NS, addr string) error {
+	err := l.fabric.Do(func() error {
 		mac := eniMAC(number)
 		veth := &netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("eni%d", number), HardwareAddr: bpf.RouterMAC},
-			PeerName:  "eth0", PeerHardwareAddr: mac[:], PeerNamespace: netlink.NsFd(int(ns.file.Fd())),
+			PeerName:  "eth0", PeerHardwareAddr: mac[:], PeerNamespace: ns.Peer(),
 		}
 		if err := netlink.LinkAdd(veth); err != nil {
 			return err
@@ -142,5 +143,5 @@ func (l *link) plug(number uint32, ns *namespace, addr string) error {
 	if err != nil {
 		return fmt.Errorf("plug ENI %d: %w", number, err)
 	}
-	return ns.address("eth0", addr+"/16")
+	return ns.Address("eth0", addr+"/16")
 }

@@ -138,7 +138,7 @@ func (l *link) addRuns(r *report.Report) error {
 		{"new_flow_ns", report.Ours, l.newRun},
 	} {
 		var d time.Duration
-		err := l.fabric.do(func() (err error) {
+		err := l.fabric.Do(func() (err error) {
 			d, err = run.time()
 			return err
 		})

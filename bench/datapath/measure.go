@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/isthmus-net/isthmus/bench/internal/namespace"
 )
 
 // The CPU of clients and proxies, and the one that sinks of streams have for
@@ -71,7 +73,7 @@ type process struct {
 	end *os.File
 }
 
-func startRole(ns *namespace, cpu int, role string, at netip.AddrPort, duration time.Duration) (*process, error) {
+func startRole(ns *namespace.NS, cpu int, role string, at netip.AddrPort, duration time.Duration) (*process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -82,7 +84,7 @@ func startRole(ns *namespace, cpu int, role string, at netip.AddrPort, duration 
 	// Go's signals would begin the waiting in a call to the kernel anew.
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	cmd.Stdout, cmd.Stderr = w, os.Stderr
-	if err := ns.start(cpu, cmd); err != nil {
+	if _, err := ns.Start(cpu, cmd); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("start %s: %w", role, err)
 	}

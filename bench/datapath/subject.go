@@ -9,13 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/isthmus-net/isthmus/bench/internal/namespace"
 )
 
 // subject is a way from a client to a server that is measured.
 type subject struct {
 	name           string
-	client, server *namespace
-	router         *namespace     // what is between them; nil if nothing
+	client, server *namespace.NS
+	router         *namespace.NS  // what is between them; nil if nothing
 	dial           netip.AddrPort // where the client finds the server
 	listen         netip.AddrPort // where it is
 	udp            bool
@@ -40,38 +42,38 @@ func at(addr string, port uint16) netip.AddrPort {
 func bareVeth() (*subject, error) {
 	s := &subject{name: "veth", dial: at(serverAddr, serverPort), listen: at(serverAddr, serverPort), udp: true}
 	var err error
-	if s.client, err = newNamespace(); err != nil {
+	if s.client, err = namespace.New(); err != nil {
 		return nil, err
 	}
-	if s.server, err = newNamespace(); err != nil {
+	if s.server, err = namespace.New(); err != nil {
 		return nil, err
 	}
-	if err := join(s.client, "eth0", s.server, "eth0"); err != nil {
+	if err := namespace.Join(s.client, "eth0", s.server, "eth0"); err != nil {
 		return nil, err
 	}
-	if err := s.client.address("eth0", clientAddr+"/8"); err != nil {
+	if err := s.client.Address("eth0", clientAddr+"/8"); err != nil {
 		return nil, err
 	}
-	return s, s.server.address("eth0", serverAddr+"/8")
+	return s, s.server.Address("eth0", serverAddr+"/8")
 }
 
 // routed puts a namespace between client and server, which then are reached at
 // the router's address on their side.
 func routed(name string) (s *subject, err error) {
 	s = &subject{name: name, dial: at(clientRouter, frontPort), listen: at(serverAddr, serverPort)}
-	for _, ns := range []**namespace{&s.client, &s.server, &s.router} {
-		if *ns, err = newNamespace(); err != nil {
+	for _, ns := range []**namespace.NS{&s.client, &s.server, &s.router} {
+		if *ns, err = namespace.New(); err != nil {
 			return nil, err
 		}
 	}
-	if err := join(s.router, "client", s.client, "eth0"); err != nil {
+	if err := namespace.Join(s.router, "client", s.client, "eth0"); err != nil {
 		return nil, err
 	}
-	if err := join(s.router, "server", s.server, "eth0"); err != nil {
+	if err := namespace.Join(s.router, "server", s.server, "eth0"); err != nil {
 		return nil, err
 	}
 	for _, d := range []struct {
-		ns           *namespace
+		ns           *namespace.NS
 		device, cidr string
 	}{
 		{s.client, "eth0", clientAddr + "/24"},
@@ -79,7 +81,7 @@ func routed(name string) (s *subject, err error) {
 		{s.router, "server", serverRouter + "/24"},
 		{s.server, "eth0", serverAddr + "/24"},
 	} {
-		if err := d.ns.address(d.device, d.cidr); err != nil {
+		if err := d.ns.Address(d.device, d.cidr); err != nil {
 			return nil, err
 		}
 	}
@@ -93,7 +95,7 @@ func nftables() (*subject, error) {
 		return nil, err
 	}
 	s.udp = true
-	if err := s.router.sysctl("ipv4/ip_forward", "1"); err != nil {
+	if err := s.router.Sysctl("ipv4/ip_forward", "1"); err != nil {
 		return nil, err
 	}
 	var out strings.Builder
@@ -111,7 +113,7 @@ table ip nat {
 }
 `, clientRouter, frontPort, serverAddr, serverPort, serverRouter))
 	nft.Stdout, nft.Stderr = &out, &out
-	if err := s.router.do(nft.Run); err != nil {
+	if err := s.router.Do(nft.Run); err != nil {
 		return nil, fmt.Errorf("nft: %w: %s", err, out.String())
 	}
 	return s, nil
@@ -169,10 +171,10 @@ func proxied(name, dir, config string, command ...string) (*subject, error) {
 	}
 	cmd := exec.Command(command[0], append(command[1:], path)...)
 	cmd.Stderr = os.Stderr
-	if err := s.router.start(busyCPU, cmd); err != nil {
+	if _, err := s.router.Start(busyCPU, cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	if err := s.client.do(func() error { return waitFor(s.dial) }); err != nil {
+	if err := s.client.Do(func() error { return waitFor(s.dial) }); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	return s, nil

@@ -89,13 +89,13 @@ func (r *Report) Print(w io.Writer) error {
 			ratio = fmt.Sprintf("%.2f of it", lines[ours].Median/l.Median)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", l.Case, l.Metric, l.Subject,
-			figure(l.Median), figure(l.Min), figure(l.Max), l.Unit, ratio)
+			Figure(l.Median), Figure(l.Min), Figure(l.Max), l.Unit, ratio)
 	}
 	return t.Flush()
 }
 
-// figure writes a number with about three digits that matter.
-func figure(f float64) string {
+// Figure writes a number with about three digits that matter.
+func Figure(f float64) string {
 	if f < 100 {
 		return fmt.Sprintf("%.2f", f)
 	}
@@ -108,6 +108,12 @@ func (r *Report) Finish() error {
 	if err := r.Print(os.Stdout); err != nil {
 		return err
 	}
+	return r.WriteJSON()
+}
+
+// WriteJSON writes the lines to the file that the variable JSON names, if it
+// does.
+func (r *Report) WriteJSON() error {
 	path := os.Getenv("JSON")
 	if path == "" {
 		return nil

@@ -1,0 +1,163 @@
+// Command engine is a reverse proxy of what the gateway and the load balancers
+// are built on, internal/http1 and internal/proxy, without their chains: it
+// matches a route, changes headers, and logs, as its peers in bench/http do.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/server"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
+	"github.com/isthmus-net/isthmus/internal/proxy/way"
+)
+
+func main() {
+	if err := run(contest.Parse()); err != nil {
+		fmt.Fprintln(os.Stderr, "engine:", err)
+		os.Exit(1)
+	}
+}
+
+func run(f *contest.Flags) error {
+	if err := f.ServeDebug(); err != nil {
+		return err
+	}
+	file, err := f.OpenLog()
+	if err != nil {
+		return err
+	}
+	backend, err := netip.ParseAddrPort(f.Backend)
+	if err != nil {
+		return err
+	}
+	var certificate tls.Certificate
+	if len(f.TLS) > 0 {
+		if certificate, err = tls.LoadX509KeyPair(f.Certificate, f.Key); err != nil {
+			return err
+		}
+	}
+	pool := upstream.NewPool(way.Upstream{Key: "backend", Destinations: []way.Destination{{Address: backend}}}, false, upstream.Options{})
+	log := slog.New(slog.NewTextHandler(file, nil))
+	failed := make(chan error)
+	serve := func(d contest.Door, secure bool) {
+		p := &proxy{router: newRouter(d.Routes), pool: pool, log: log}
+		l, err := net.Listen("tcp", d.Address)
+		if err != nil {
+			failed <- err
+			return
+		}
+		s := server.New(p.handle, server.Options{MaxConnections: 20_000})
+		if secure {
+			failed <- s.ServeTLS(l, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		} else {
+			failed <- s.Serve(l)
+		}
+	}
+	for _, d := range f.Plain {
+		go serve(d, false)
+	}
+	for _, d := range f.TLS {
+		go serve(d, true)
+	}
+	return <-failed
+}
+
+func newRouter(routes int) *router.Router {
+	all := make([]config.Route, routes)
+	for i := range all {
+		all[i] = config.Route{Method: config.AnyMethod, Path: contest.Route(i)}
+	}
+	return router.New(router.RouteFirst, all)
+}
+
+// proxy serves one door.
+type proxy struct {
+	router *router.Router
+	pool   *upstream.Pool
+	log    *slog.Logger
+}
+
+// exchange is one request, and what the log tells of it.
+type exchange struct {
+	proxy   *proxy
+	request *message.Request
+	start   time.Time
+	id      string
+	route   int
+	status  int
+}
+
+func (p *proxy) handle(ctx context.Context, r *message.Request) *message.Response {
+	x := &exchange{proxy: p, request: r, start: time.Now(), id: contest.RequestID()}
+	response := x.run(ctx)
+	response.Header.Set("X-Request-Id", x.id)
+	x.status = response.Status
+	response.Done = x.done
+	return response
+}
+
+func (x *exchange) run(ctx context.Context) *message.Response {
+	r := x.request
+	if x.route = x.proxy.router.Find(r.Method, r.Path).Route; x.route < 0 {
+		return &message.Response{Status: 404}
+	}
+	out := &upstream.Request{
+		Method: r.Method, Path: r.Path, Query: r.Query, Host: r.Host, Header: r.Header.Clone(), Body: r.Body, Length: r.Length,
+	}
+	out.Header.RemoveHop()
+	forwarded := append(r.Header.Values("X-Forwarded-For"), r.Client.Addr().String())
+	out.Header.Set("X-Forwarded-For", strings.Join(forwarded, ", "))
+	out.Header.Set("X-Forwarded-Proto", scheme(r))
+	out.Header.Set("X-Forwarded-Port", strconv.Itoa(int(r.Server.Port())))
+	out.Header.Set("X-Amzn-Trace-Id", contest.TraceID(x.start.Unix()))
+	response, failed := x.proxy.pool.Do(ctx, out)
+	if failed != nil {
+		x.proxy.log.Error("call", "error", failed)
+		return &message.Response{Status: 502}
+	}
+	response.Header.RemoveHop()
+	response.Header.Del("X-Internal")
+	return response
+}
+
+func scheme(r *message.Request) string {
+	if r.Secure {
+		return "https"
+	}
+	return "http"
+}
+
+// done writes the access log's line.
+func (x *exchange) done(sent int64, err error) {
+	r := x.request
+	attrs := []slog.Attr{
+		slog.String("requestId", x.id),
+		slog.String("sourceIp", r.Client.Addr().String()),
+		slog.String("host", r.Host),
+		slog.String("httpMethod", r.Method),
+		slog.String("path", r.Path),
+		slog.String("protocol", r.Proto),
+		slog.String("userAgent", r.Header.Get("User-Agent")),
+		slog.Int("route", x.route),
+		slog.Int("status", x.status),
+		slog.Int64("responseLength", sent),
+		slog.Int64("responseLatency", time.Since(x.start).Milliseconds()),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+}

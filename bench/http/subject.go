@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// subject is a contestant.
+type subject struct {
+	name string
+	ours bool
+	port int // the first of its block
+	pid  int // of its process, whose children count too
+	log  string
+	// where a case is to be called; an error says why it can't be.
+	at func(kase) (target, error)
+	// debug is where it tells of its allocations, in the proxies' namespace.
+	debug string
+}
+
+// target is where a load goes.
+type target struct {
+	address string // host:port
+	host    string // the Host field
+}
+
+// errUnsupported is a case that a contestant can't do.
+var errUnsupported = errors.New("not supported")
+
+// makers make the contestants, in the order in which they are measured.
+var makers = []struct {
+	name string
+	ours bool
+	make func(context.Context, *network, *subject) error
+}{
+	{"engine", true, startEngine},
+	{"nginx", false, startNginx},
+	{"haproxy", false, startHAProxy},
+	{"httputil", false, startHTTPUtil},
+	{"caddy", false, startCaddy},
+}
+
+// absent are contestants that can't be had, and why.
+var absent = map[string]string{
+	"traefik": "the Go module proxy serves no version of it, and Debian has none",
+}
+
+// newSubjects starts those whose names are given, or all.
+func newSubjects(ctx context.Context, n *network, names []string) ([]*subject, error) {
+	var all []*subject
+	for i, m := range makers {
+		if !chosen(names, m.name) {
+			continue
+		}
+		s := &subject{name: m.name, ours: m.ours, port: firstPort + 10*i, log: filepath.Join(n.dir, m.name+".log")}
+		s.at = s.byPorts
+		err := m.make(ctx, n, s)
+		if errors.Is(err, errUnsupported) {
+			fmt.Fprintf(os.Stderr, "bench/http: %s is left out: %v\n", m.name, err)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("set up %s: %w", m.name, err)
+		}
+		all = append(all, s)
+	}
+	for name, why := range absent {
+		if chosen(names, name) {
+			fmt.Fprintf(os.Stderr, "bench/http: %s is left out: %s\n", name, why)
+		}
+	}
+	return all, nil
+}
+
+// chosen tells whether a name is among those asked for, or none are.
+func chosen(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return len(names) == 0
+}
+
+// byPorts is where a contestant with a block of ports is called.
+func (s *subject) byPorts(c kase) (target, error) {
+	port := s.tlsPort()
+	if c.door == plain {
+		port = s.plainPort(c.routes)
+	}
+	return target{fmt.Sprintf("%s:%d", proxyAddress, port), serverName}, nil
+}
+
+// withoutH2 is byPorts of one that speaks HTTP/1.1 only.
+func (s *subject) withoutH2(c kase) (target, error) {
+	if c.door == h2 {
+		return target{}, errUnsupported
+	}
+	return s.byPorts(c)
+}
+
+// run starts a contestant's program, and returns when it accepts connections.
+// It is killed with this process.
+func (s *subject) run(n *network, cmd *exec.Cmd) error {
+	if err := n.start(n.proxy, n.proxyCPU, cmd); err != nil {
+		return err
+	}
+	s.pid = cmd.Process.Pid
+	return s.accepts(n)
+}
+
+// patience is for what takes milliseconds, or seconds with thousands of routes.
+const patience = time.Minute
+
+func (s *subject) accepts(n *network) error {
+	ports := []int{s.tlsPort()}
+	for _, routes := range routeCounts() {
+		ports = append(ports, s.plainPort(routes))
+	}
+	return n.client.Do(func() error {
+		for _, port := range ports {
+			address := net.JoinHostPort(proxyAddress, fmt.Sprint(port))
+			for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+				c, err := net.Dial("tcp", address)
+				if err == nil {
+					c.Close()
+					break
+				}
+				select {
+				case ended := <-n.exited:
+					return ended
+				default:
+				}
+				if time.Now().After(end) {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// config writes a contestant's configuration into the directory.
+func (n *network) config(name, text string, values ...string) (string, error) {
+	path := filepath.Join(n.dir, name)
+	return path, os.WriteFile(path, []byte(strings.NewReplacer(values...).Replace(text)), 0o600)
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/isthmus-net/isthmus/bench/internal/report"
+)
+
+// The metrics that tables begin with.
+const (
+	cpuMetric   = "cpu_us"
+	ratioMetric = "cpu_ratio"
+	// syscallMetric is of all system calls; those of one kind have its name
+	// behind.
+	syscallMetric = "syscalls"
+)
+
+// titles are what the tables are about, in their order.
+var titles = []struct{ metric, title string }{
+	{cpuMetric, "CPU time of the proxy's processes per request, µs"},
+	{ratioMetric, "CPU time per request, ours as a part of the peer's"},
+	{"user_us", "of which in user mode, µs"},
+	{"core_us", "CPU time with ksoftirqd's per request, µs"},
+	{"rps", "requests per second"},
+	{"p50_us", "latency, median, µs"},
+	{"p99_us", "latency, 99 %, µs"},
+	{"p999_us", "latency, 99.9 %, µs"},
+	{syscallMetric, "system calls per request"},
+	{"allocations", "objects allocated per request"},
+	{"allocated_bytes", "bytes allocated per request"},
+	{"idle_pss_mb", fmt.Sprintf("resident memory with %d idle connections (PSS), MB", idleConnections)},
+	{"rest_pss_mb", "resident memory before, MB"},
+	{"errors", "failed requests"},
+}
+
+// finish prints the tables, and writes the lines of JSON.
+func finish(r *report.Report, subjects []*subject) error {
+	if err := print(os.Stdout, r.Lines()); err != nil {
+		return err
+	}
+	return r.WriteJSON()
+}
+
+// print writes a table for each metric: a row for each case, a column for each
+// contestant. Cells are medians, with the least and the most of the runs.
+func print(w io.Writer, lines []report.Line) error {
+	for _, t := range titles {
+		var rows, columns []string
+		cells := map[[2]string]string{}
+		for _, l := range lines {
+			if l.Metric != t.metric {
+				continue
+			}
+			if !slices.Contains(rows, l.Case) {
+				rows = append(rows, l.Case)
+			}
+			if !slices.Contains(columns, l.Subject) {
+				columns = append(columns, l.Subject)
+			}
+			cells[[2]string{l.Case, l.Subject}] = cell(l)
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\n", t.title)
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintf(tw, "\t%s\t\n", strings.Join(columns, "\t"))
+		for _, row := range rows {
+			fmt.Fprint(tw, row)
+			for _, column := range columns {
+				text := cells[[2]string{row, column}]
+				if text == "" {
+					text = "–"
+				}
+				fmt.Fprintf(tw, "\t%s", text)
+			}
+			fmt.Fprint(tw, "\t\n")
+		}
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cell(l report.Line) string {
+	if l.Runs == 1 || l.Min == l.Max {
+		return report.Figure(l.Median)
+	}
+	return fmt.Sprintf("%s (%s…%s)", report.Figure(l.Median), report.Figure(l.Min), report.Figure(l.Max))
+}
