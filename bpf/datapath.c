@@ -9,6 +9,7 @@
  */
 #include "proxy.h"
 #include "related.h"
+#include "reset.h"
 
 /*
  * Moves the sequence number of a client's segment, or the acknowledgment of the
@@ -144,7 +145,7 @@ int isthmus(struct __sk_buff *skb)
 	p.seq = h.tcp_flags ? bpf_ntohl(h.tcp->seq) : 0;
 	p.icmp = h.icmp->type << 8 | h.icmp->code;
 	p.tcp_flags = h.tcp_flags;
-	p.known = false;
+	p.ended = false;
 	p.eni = 0;
 	copy_mac(p.mac, h.eth->h_source);
 

@@ -311,6 +311,7 @@ type dpWork struct {
 	_          [4]byte
 	Forward    dpFlow
 	Reverse    dpFlow
+	End        dpFlow
 }
 
 // Names of all BPF objects in the ELF.

@@ -44,6 +44,7 @@ struct work {
 	struct flow_key reverse_key;
 	struct flow forward;
 	struct flow reverse;
+	struct flow end; /* of a flow that ends: the entry of the packet's direction */
 };
 
 struct {
@@ -238,6 +239,24 @@ static __always_inline void renew_direction(struct flow *flow, __u32 ifindex, __
 }
 
 /*
+ * Keeps of a flow that is about to be removed what its other end is told with:
+ * the packet's entry, whose shift becomes what the packet's number is moved by.
+ */
+static __always_inline void keep_end(struct work *w, const struct flow *flow)
+{
+	struct detail *detail;
+
+	w->end = *flow;
+	if (flow->flags & FLOW_REVERSE) {
+		w->end.shift = 0;
+	} else if (flow->flags & FLOW_PREAMBLE) {
+		detail = bpf_map_lookup_elem(&details, &w->forward_key);
+		if (!detail || !(detail->acked || (detail->sent && !detail->missing)))
+			w->end.shift = 0;
+	}
+}
+
+/*
  * Evaluates a known flow anew, from whichever side the packet came. What does
  * not pass is removed. Returns enum drop_reason or UNKNOWN.
  */
@@ -246,6 +265,7 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 	struct flow *flow, *forward, *reverse;
 	struct path *path;
 	struct eni *eni;
+	bool chosen;
 	int reason;
 
 	if (!w || !p)
@@ -270,7 +290,6 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 
 	path->origin = find_source(w->forward_key.ifindex, &w->forward_key.src);
 	eni = find_eni(path->origin);
-	p->known = true;
 	if (!eni || !same_mac(eni->mac, forward->smac)) {
 		reason = DROP_SPOOFED;
 		goto remove;
@@ -281,11 +300,9 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 	path->known = true;
 	path->src = forward->src;
 	path->flags = forward->flags;
-	if (!read_choices(w, forward)) {
-		reason = DROP_NO_HEALTHY_TARGET;
-		goto remove;
-	}
-	reason = find_path(&w->forward_key, path);
+	chosen = read_choices(w, forward);
+	p->ended = !chosen || path->choices;
+	reason = chosen ? find_path(&w->forward_key, path) : DROP_NO_HEALTHY_TARGET;
 	if (reason)
 		goto remove;
 
@@ -308,6 +325,8 @@ __noinline int renew_flow(struct work *w, struct packet *p, __u32 now_epoch)
 	return DROP_NONE;
 
 remove:
+	if (p->ended)
+		keep_end(w, flow);
 	remove_flow(&w->forward_key, &w->reverse_key);
 	return reason;
 }

@@ -40,7 +40,7 @@ struct packet {
 	__u8 mac[6] WORD_ALIGNED; /* of the sender */
 	__u16 icmp;     /* type << 8 | code */
 	__u8 tcp_flags;
-	bool known;     /* found out: it belonged to a flow */
+	bool ended;     /* found out: its flow went through balancers, and does no more */
 	__u32 eni;      /* found out: the ENI that sends */
 };
 

@@ -29,51 +29,6 @@ func TestARP(t *testing.T) {
 	}
 }
 
-// TestKnownReset: clients of a known flow are told where new ones are not.
-func TestKnownReset(t *testing.T) {
-	const (
-		there = "tcp eni1 10.0.0.10:40000 > 10.0.0.50:80 = eni4 10.0.0.100:40000 > 10.0.0.10:8080 idle 300 nat src dst of 1 1p 54b stale"
-		back  = "tcp eni4 10.0.0.10:8080 > 10.0.0.100:40000 = eni1 10.0.0.50:80 > 10.0.0.10:40000 idle 300 reverse nat src dst of 4 0p 0b stale"
-	)
-	for _, c := range []struct {
-		name   string
-		tables func(*world)
-		drop   string
-	}{
-		{"rejected", func(w *world) { w.eni(endpoint).Available = false }, "1 not-accepted of 1"},
-		{"listener gone", func(w *world) { w.tables.Listeners = w.tables.Listeners[1:] }, "1 no-listener of 1"},
-		{"target gone", func(w *world) { w.tables.Members = nil }, "1 no-healthy-target of 1"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			syn := tcp("10.0.0.10:40000", "10.0.0.50:80", "S")
-			w.run(client, syn.from(client))
-			w.changed()
-			c.tables(w)
-			w.apply()
-			data := tcp("10.0.0.10:40000", "10.0.0.50:80", "PA").with("hello")
-			w.expect(client, data.from(client),
-				resetFrame(packet{proto: layers.IPProtocolTCP, src: data.dst, dst: data.src, flags: "R", seq: 2000}, client),
-				"gone "+there, "gone "+back, c.drop)
-		})
-	}
-}
-
-// TestKnownResetBackwards: the target learns of it as well.
-func TestKnownResetBackwards(t *testing.T) {
-	w := newWorld(t)
-	w.run(client, tcp("10.0.0.10:40000", "10.0.0.50:80", "S").from(client))
-	w.changed()
-	w.tables.Members = nil
-	w.apply()
-	answer := tcp("10.0.0.10:8080", "10.0.0.100:40000", "SA")
-	w.expect(target, answer.from(target),
-		resetFrame(packet{proto: layers.IPProtocolTCP, src: answer.dst, dst: answer.src, flags: "R", seq: 2000}, target),
-		"gone tcp eni1 10.0.0.10:40000 > 10.0.0.50:80 = eni4 10.0.0.100:40000 > 10.0.0.10:8080 idle 300 nat src dst of 1 1p 54b stale",
-		"gone tcp eni4 10.0.0.10:8080 > 10.0.0.100:40000 = eni1 10.0.0.50:80 > 10.0.0.10:40000 idle 300 reverse nat src dst of 4 0p 0b stale",
-		"1 no-healthy-target of 4")
-}
-
 func TestRelated(t *testing.T) {
 	w := newWorld(t)
 	plain := udp("10.0.0.10:5000", "10.0.0.20:53")

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/bpf"
 	"github.com/isthmus-net/isthmus/internal/tables"
+	"github.com/isthmus-net/isthmus/test/tap"
 )
 
 // enterWorld moves the test into network and mount namespaces of its own, with
@@ -54,6 +56,7 @@ type world struct {
 	devices map[uint32]int
 	flows   map[bpf.FlowKey]bpf.Flow
 	drops   map[string]uint64
+	tap     *tap.Tap
 }
 
 // newWorld brings up a data plane with small tables, and devices for the ENIs
@@ -71,6 +74,11 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { w.Close() })
 	w.apply()
 	w.flows, w.drops = w.flowTable(), w.dropTable()
+	var err error
+	if w.tap, err = tap.Open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.tap.Close() })
 	return w
 }
 
@@ -87,6 +95,15 @@ func addDevice(t testing.TB, name string) int {
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-in"}
 	if err := netlink.LinkAdd(veth); err != nil {
 		t.Fatalf("add device %s: %v", name, err)
+	}
+	for _, end := range []string{name, name + "-in"} {
+		l, err := netlink.LinkByName(end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkSetUp(l); err != nil {
+			t.Fatal(err)
+		}
 	}
 	l, err := netlink.LinkByName(name)
 	if err != nil {
@@ -227,6 +244,12 @@ func (w *world) device(ifindex uint32) string {
 // the frame that went out (nil: none), and the changes of state.
 func (w *world) expect(eni uint32, frame, out []byte, changes ...string) {
 	w.Helper()
+	w.expectEnd(eni, frame, out, 0, nil, changes...)
+}
+
+// expectEnd does so where other frames are sent to another ENI as well.
+func (w *world) expectEnd(eni uint32, frame, out []byte, other uint32, others [][]byte, changes ...string) {
+	w.Helper()
 	verdict, got := w.run(eni, frame)
 	switch {
 	case out == nil && verdict != shot:
@@ -236,8 +259,23 @@ func (w *world) expect(eni uint32, frame, out []byte, changes ...string) {
 	case out != nil && string(got) != string(out):
 		w.Errorf("frame became\n%swant\n%s", hex.Dump(got), hex.Dump(out))
 	}
+	var told []tap.Frame
+	for _, f := range others {
+		told = append(told, tap.Frame{Device: w.devices[other], Data: f})
+	}
+	if sent, err := w.tap.Sent(); err != nil || !reflect.DeepEqual(sent, told) {
+		w.Errorf("%v; sent besides:\n%s\nwant:\n%s", err, dump(sent), dump(told))
+	}
 	slices.Sort(changes)
 	if got := w.changed(); !slices.Equal(got, changes) {
 		w.Errorf("changes of state:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(changes, "\n  "))
 	}
+}
+
+func dump(frames []tap.Frame) string {
+	var b strings.Builder
+	for _, f := range frames {
+		fmt.Fprintf(&b, "on device %d\n%s", f.Device, hex.Dump(f.Data))
+	}
+	return b.String()
 }

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/datapath"
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/tables"
+	"github.com/isthmus-net/isthmus/test/tap"
 )
 
 // The results of the packet program (linux/pkt_cls.h).
@@ -36,9 +38,14 @@ const differentialFlows = 10
 func TestProgramAgrees(t *testing.T) {
 	k := newKernel(t)
 	runtime.LockOSThread() // and never unlocked: the thread ends with the test
-	if err := k.ns.Enter(); err != nil {
+	err := k.ns.Enter()
+	if err != nil {
 		t.Fatal(err)
 	}
+	if k.tap, err = tap.Open(); err != nil {
+		t.Fatal(err)
+	}
+	defer k.tap.Close()
 	rapid.Check(t, k.check)
 	if k.proxied == 0 {
 		t.Error("no flow had a PROXY header")
@@ -47,6 +54,12 @@ func TestProgramAgrees(t *testing.T) {
 		t.Error("no flow went through a chain of load balancers")
 	}
 	t.Logf("through chains       %d, proxied %d, with their header acknowledged %d", k.chained, k.proxied, k.acked)
+	for reason, ends := range k.ends {
+		t.Logf("%-20s ended %d flows whose other end was told", reason, ends)
+	}
+	if len(k.ends) == 0 {
+		t.Error("no flow ended so that its other end was told")
+	}
 	for reason, seen := range k.seen {
 		t.Logf("%-20s %d", reason, seen)
 	}
@@ -70,9 +83,11 @@ type kernel struct {
 	devices map[uint32]int
 	numbers map[uint32]uint32 // ENI by device
 	seen    map[bpf.DropReason]int
-	chained int // flows seen to cross several balancers
-	proxied int // … to have PROXY headers
-	acked   int // … that their receivers have
+	tap     *tap.Tap
+	ends    map[bpf.DropReason]int // after which the other end was told
+	chained int                    // flows seen to cross several balancers
+	proxied int                    // … to have PROXY headers
+	acked   int                    // … that their receivers have
 }
 
 func newKernel(t *testing.T) *kernel {
@@ -85,7 +100,7 @@ func newKernel(t *testing.T) *kernel {
 			t.Error(err)
 		}
 	})
-	k := &kernel{t: t, devices: map[uint32]int{}, numbers: map[uint32]uint32{}, seen: map[bpf.DropReason]int{}}
+	k := &kernel{t: t, devices: map[uint32]int{}, numbers: map[uint32]uint32{}, seen: map[bpf.DropReason]int{}, ends: map[bpf.DropReason]int{}}
 	holder, err := os.MkdirTemp("", "isthmus-trace-")
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +136,13 @@ func (k *kernel) makeDevices() error {
 		}
 		k.devices[number] = link.Attrs().Index
 		k.numbers[uint32(link.Attrs().Index)] = number
+		peer, err := netlink.LinkByName(pair.PeerName)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(netlink.LinkSetUp(link), netlink.LinkSetUp(peer)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -162,23 +184,26 @@ func (k *kernel) check(t *rapid.T) {
 	flows := NewFlows(differentialFlows)
 	x := NewIndex(top.tables, k.apply(t, top))
 	for range 60 {
-		if rapid.IntRange(1, 15).Draw(t, "change") == 1 {
+		changed := rapid.IntRange(1, 12).Draw(t, "change") == 1
+		if changed {
 			top.change(t)
 			x = NewIndex(top.tables, k.apply(t, top))
 		}
-		p, ok := drawPacket(t, top, x, flows)
+		p, ok := drawPacket(t, top, x, flows, changed)
 		if !ok {
 			return
 		}
 		in := frame(k.t, &p)
 		before := describe(flows)
 		v := x.Trace(flows, p)
-		k.seen[v.Reason]++
+		if k.seen[v.Reason]++; v.Told != nil {
+			k.ends[v.Reason]++
+		}
 		action, out := k.run(t, p.Device, in)
 		told := func() string { return fmt.Sprintf("%+v\n  became %s %+v\nflows before:\n%s", p, v.Reason, v, before) }
 		switch {
 		case v.Reset:
-			if want := reset(k.t, p); action != actRedirect || !bytes.Equal(out, want) {
+			if want := answer(p).frame(k.t); action != actRedirect || !bytes.Equal(out, want) {
 				t.Fatalf("%s\nwant a RST\n%x\ngot action %d\n%x", told(), want, action, out)
 			}
 		case v.Reason != bpf.DropNone:
@@ -190,8 +215,25 @@ func (k *kernel) check(t *rapid.T) {
 				t.Fatalf("%s\nwant\n%x\ngot action %d\n%x", told(), want, action, out)
 			}
 		}
+		k.told(t, v.Told, told)
 		if got, want := describe(k.flows(t, x)), describe(flows); got != want {
 			t.Fatalf("%s\nthe flow table holds\n%s\nwant\n%s", told(), got, want)
+		}
+	}
+}
+
+// told holds the RSTs that the program sent by itself to those wanted.
+func (k *kernel) told(t *rapid.T, want []Reset, about func() string) {
+	sent, err := k.tap.Sent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sent) != len(want) {
+		t.Fatalf("%s\n%d RSTs were sent, want %+v", about(), len(sent), want)
+	}
+	for i, r := range want {
+		if frame := r.frame(k.t); sent[i].Device != k.devices[r.Device] || !bytes.Equal(sent[i].Data, frame) {
+			t.Fatalf("%s\nsent on device of ENI %d\n%x\nwant %+v\n%x", about(), k.numbers[uint32(sent[i].Device)], sent[i].Data, r, frame)
 		}
 	}
 }
@@ -278,13 +320,15 @@ func (top *topology) change(t *rapid.T) {
 		return
 	}
 	e := &top.tables.ENIs[d.number("changed", 0, len(top.tables.ENIs)-1)]
-	switch d.number("what changes", 0, 6) {
+	switch d.number("what changes", 0, 8) {
 	case 0:
 		e.Ingress = rapid.SampledFrom(top.tables.RuleSets).Draw(t, "new ingress").ID
 	case 1:
 		e.Egress = rapid.SampledFrom(top.tables.RuleSets).Draw(t, "new egress").ID
 	case 2:
-		e.Available = !e.Available
+		if e = d.endpoint(); e != nil {
+			e.Available = !e.Available
+		}
 	case 3:
 		if n := len(top.tables.Members); n > 0 {
 			i := d.number("member", 0, n-1)
@@ -295,12 +339,6 @@ func (top *topology) change(t *rapid.T) {
 			i := d.number("listener", 0, n-1)
 			top.tables.Listeners = append(top.tables.Listeners[:i:i], top.tables.Listeners[i+1:]...)
 		}
-	case 6: // a loop, perhaps
-		for i := range top.tables.ENIs {
-			if n := &top.tables.ENIs[i]; e.Kind == tables.Endpoint && n.Kind == tables.LoadBalancer && d.chance("peer", 50) {
-				e.Peer = n.Number
-			}
-		}
 	case 5:
 		r := &top.tables.RouteTables[d.number("route table", 0, len(top.tables.RouteTables)-1)]
 		for i := range r.Routes {
@@ -308,5 +346,29 @@ func (top *topology) change(t *rapid.T) {
 				r.Routes[i] = d.route(r.Routes[i].Prefix, tables.RouteKind(d.number("route kind", 1, 4)))
 			}
 		}
+	case 6: // a loop, perhaps
+		for i := range top.tables.ENIs {
+			if n := &top.tables.ENIs[i]; e.Kind == tables.Endpoint && n.Kind == tables.LoadBalancer && d.chance("peer", 50) {
+				e.Peer = n.Number
+			}
+		}
+	default: // what is dialled is deleted
+		top.tables.ENIs = slices.DeleteFunc(slices.Clone(top.tables.ENIs), func(o tables.ENI) bool {
+			return o.Number == e.Number && (e.Kind == tables.Endpoint || e.Kind == tables.LoadBalancer)
+		})
 	}
+}
+
+// endpoint draws one of the endpoints; nil if there is none.
+func (d drawer) endpoint() *tables.ENI {
+	var all []*tables.ENI
+	for i := range d.tables.ENIs {
+		if e := &d.tables.ENIs[i]; e.Kind == tables.Endpoint {
+			all = append(all, e)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(all).Draw(d.t, "an endpoint")
 }

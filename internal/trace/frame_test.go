@@ -16,9 +16,6 @@ var routerMAC = net.HardwareAddr{0x0a, 0x69, 0x73, 0x74, 0x68, 0x00}
 
 // frame builds the frame that the packet program reads as p; Length is set.
 func frame(t testing.TB, p *Packet) []byte {
-	if p.Protocol == tables.TCP {
-		p.Payload = len(payloadText)
-	}
 	b := build(t, net.HardwareAddr(p.MAC[:]), routerMAC, p.Src, p.Dst, *p, nil, false)
 	p.Length = len(b)
 	return b
@@ -64,6 +61,9 @@ func build(t testing.TB, smac, dmac net.HardwareAddr, src, dst netip.AddrPort, p
 		&layers.Ethernet{SrcMAC: smac, DstMAC: dmac, EthernetType: layers.EthernetTypeIPv4}, ip,
 	}
 	payload := gopacket.Payload(payloadText)
+	if p.Protocol == tables.TCP {
+		payload = payload[:p.Payload]
+	}
 	if other != nil {
 		payload = other
 	}
@@ -102,28 +102,35 @@ func quoted(t testing.TB, q Tuple) []byte {
 	return build(t, routerMAC, routerMAC, q.Src, q.Dst, p, nil, false)[14 : 14+28]
 }
 
-// reset builds the RST that answers p (RFC 9293, 3.10.7.1).
-func reset(t testing.TB, p Packet) []byte {
-	segment := uint32(len(payloadText))
+// answer is the RST that answers p (RFC 9293, 3.10.7.1).
+func answer(p Packet) Reset {
+	r := Reset{Device: p.Device, DMAC: p.MAC, Src: p.Dst, Dst: p.Src, Flags: RST}
+	if p.Flags&ACK != 0 {
+		r.Seq = p.Ack
+		return r
+	}
+	r.Flags, r.Ack = RST|ACK, p.Seq+uint32(p.Payload)
+	for _, flag := range []uint8{SYN, FIN} {
+		if p.Flags&flag != 0 {
+			r.Ack++
+		}
+	}
+	return r
+}
+
+// frame builds the frame of a RST.
+func (r Reset) frame(t testing.TB) []byte {
 	ip := &layers.IPv4{
 		Version: 4, TTL: 64, Flags: layers.IPv4DontFragment, Protocol: layers.IPProtocolTCP,
-		SrcIP: p.Dst.Addr().AsSlice(), DstIP: p.Src.Addr().AsSlice(),
+		SrcIP: r.Src.Addr().AsSlice(), DstIP: r.Dst.Addr().AsSlice(),
 	}
-	tcp := &layers.TCP{SrcPort: layers.TCPPort(p.Dst.Port()), DstPort: layers.TCPPort(p.Src.Port()), RST: true}
-	if p.Flags&ACK != 0 {
-		tcp.Seq = p.Ack
-	} else {
-		tcp.ACK = true
-		tcp.Ack = p.Seq + segment
-		for _, flag := range []uint8{SYN, FIN} {
-			if p.Flags&flag != 0 {
-				tcp.Ack++
-			}
-		}
+	tcp := &layers.TCP{
+		SrcPort: layers.TCPPort(r.Src.Port()), DstPort: layers.TCPPort(r.Dst.Port()),
+		Seq: r.Seq, Ack: r.Ack, RST: true, ACK: r.Flags&ACK != 0,
 	}
 	tcp.SetNetworkLayerForChecksum(ip)
 	buf := gopacket.NewSerializeBuffer()
-	eth := &layers.Ethernet{SrcMAC: routerMAC, DstMAC: net.HardwareAddr(p.MAC[:]), EthernetType: layers.EthernetTypeIPv4}
+	eth := &layers.Ethernet{SrcMAC: routerMAC, DstMAC: net.HardwareAddr(r.DMAC[:]), EthernetType: layers.EthernetTypeIPv4}
 	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, tcp); err != nil {
 		t.Fatal(err)
 	}

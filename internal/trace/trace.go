@@ -16,6 +16,8 @@ type Verdict struct {
 	Reason bpf.DropReason `json:"-"`
 	// Reset says that a TCP RST went back to the sender.
 	Reset bool `json:"reset,omitempty"`
+	// Told are the RSTs that went to the other end of a flow that has ended.
+	Told []Reset `json:"-"`
 	// What a forwarded packet became, and the ENI whose device received it.
 	Src    netip.AddrPort `json:"src,omitzero"`
 	Dst    netip.AddrPort `json:"dst,omitzero"`
@@ -92,33 +94,19 @@ func (fs *Flows) forward(key Key, f *Flow, p Packet, cached bool) Verdict {
 	return v
 }
 
-// refuse is the verdict for a packet that is not forwarded.
-func refuse(reason bpf.DropReason, p Packet, known bool, steps []Step) Verdict {
-	v := Verdict{Reason: reason, Steps: steps}
-	if p.Protocol == tables.TCP && p.Flags&RST == 0 {
-		switch reason {
-		case bpf.DropIdle, bpf.DropNoHealthyTarget:
-			v.Reset = true
-		case bpf.DropNotAccepted, bpf.DropNoListener:
-			v.Reset = known || !p.syn()
-		}
-	}
-	return v
-}
-
 // start evaluates the first packet of a flow and writes the flow.
 func (x *Index) start(flows *Flows, key Key, p Packet) Verdict {
 	sender := x.source(p.Device, p.Src.Addr())
 	if sender == nil || x.mac(sender) != p.MAC {
-		return refuse(bpf.DropSpoofed, p, false, []Step{{At: x.eniID(p.Device),
+		return refuse(bpf.DropSpoofed, p, nil, []Step{{At: x.eniID(p.Device),
 			Text: "spoofed: " + p.Src.Addr().String() + " is not an address of the sending ENI"}})
 	}
 	w := x.evaluate(sender, p, nil)
 	if w.reason != bpf.DropNone {
-		return refuse(w.reason, p, false, w.steps)
+		return refuse(w.reason, p, nil, w.steps)
 	}
 	if p.Protocol == tables.ICMP && p.Type != EchoRequest {
-		return refuse(bpf.DropUnrelated, p, false, w.steps)
+		return refuse(bpf.DropUnrelated, p, nil, w.steps)
 	}
 	hash := tables.Hash(p.Src, p.Dst, p.Protocol, p.seqOfStart())
 	for i := 0; i < tables.PortTries; i++ {
@@ -138,10 +126,10 @@ func (x *Index) start(flows *Flows, key Key, p Packet) Verdict {
 			v.Steps = w.steps
 			return v
 		default:
-			return refuse(reason, p, false, w.steps)
+			return refuse(reason, p, nil, w.steps)
 		}
 	}
-	return refuse(bpf.DropPortExhausted, p, false, w.steps)
+	return refuse(bpf.DropPortExhausted, p, nil, w.steps)
 }
 
 // pair makes the two entries of a flow that was let through.
@@ -200,8 +188,12 @@ func (x *Index) again(flows *Flows, key Key, f *Flow, p Packet) (v Verdict, done
 		w = x.evaluate(sender, first, fwd)
 	}
 	if w.reason != bpf.DropNone {
+		var told []Reset
+		if w.reason != bpf.DropSpoofed && len(fwd.choices(fwdKey.Dst)) > 0 {
+			told = f.resets(p, fwd)
+		}
 		flows.remove(fwdKey, fwd)
-		return refuse(w.reason, p, true, w.steps), true
+		return refuse(w.reason, p, told, w.steps), true
 	}
 	if w.arrived.Number != fwd.Device {
 		// The receiver is another, whose packets have another key.
@@ -209,7 +201,7 @@ func (x *Index) again(flows *Flows, key Key, f *Flow, p Packet) (v Verdict, done
 		fwd.Device = w.arrived.Number
 		if flows.Entries[fwd.back(p.Protocol)] != nil {
 			delete(flows.Entries, fwdKey)
-			return refuse(bpf.DropPortExhausted, p, true, w.steps), true
+			return refuse(bpf.DropPortExhausted, p, nil, w.steps), true
 		}
 		flows.Entries[fwd.back(p.Protocol)] = rev
 	}
@@ -255,7 +247,7 @@ func (x *Index) eniID(number uint32) string {
 func (x *Index) From(sender *tables.ENI, p Packet) Verdict {
 	p.Device = device(sender)
 	w := x.evaluate(sender, p, nil)
-	v := refuse(w.reason, p, false, w.steps)
+	v := refuse(w.reason, p, nil, w.steps)
 	if w.reason == bpf.DropNone {
 		f, _ := x.pair(sender, p, w, p.Src.Port())
 		v = NewFlows(0).forward(Key{}, f, p, false)

@@ -15,13 +15,13 @@ import (
 
 // drawPacket draws a packet that has some chance to be let through: from an
 // ENI's device with an address that belongs there, towards an address of the
-// pool, or as the answer to a flow that exists.
-func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows) (Packet, bool) {
+// pool, or of a flow that exists, which is likelier if the tables have changed.
+func drawPacket(t *rapid.T, top *topology, x *Index, flows *Flows, changed bool) (Packet, bool) {
 	if len(top.devices) == 0 {
 		return Packet{}, false
 	}
 	d := drawer{t, top.tables}
-	if keys := sortedKeys(flows); len(keys) > 0 && d.chance("of a flow", 40) {
+	if keys := sortedKeys(flows); len(keys) > 0 && d.chance("of a flow", map[bool]int{false: 40, true: 90}[changed]) {
 		key := rapid.SampledFrom(keys).Draw(t, "flow")
 		p := Packet{Device: key.Device, Src: key.Src, Dst: key.Dst, Protocol: key.Protocol, MAC: flows.Entries[key].SMAC, Length: 60}
 		d.transport(&p)
@@ -119,8 +119,15 @@ func (d drawer) toListener() (Packet, bool) {
 		p.Flags = 0
 	} else {
 		p.Seq = rapid.Uint32().Draw(d.t, "seq")
+		d.payload(&p)
 	}
 	return p, true
+}
+
+func (d drawer) payload(p *Packet) {
+	if d.chance("payload", 60) {
+		p.Payload = len(payloadText)
+	}
 }
 
 // leadsToEndpoint says whether a listener chooses the address of an endpoint.
@@ -175,6 +182,7 @@ func (d drawer) transport(p *Packet) {
 	if p.Protocol == tables.TCP {
 		p.Flags = rapid.SampledFrom([]uint8{SYN, SYN, SYN, SYN | ACK, ACK, ACK | PSH, FIN | ACK, RST}).Draw(d.t, "flags")
 		p.Seq, p.Ack = rapid.Uint32().Draw(d.t, "seq"), rapid.Uint32().Draw(d.t, "ack")
+		d.payload(p)
 	}
 }
 
@@ -198,7 +206,7 @@ func TestFlowsArePairs(t *testing.T) {
 		x := NewIndex(top.tables, 1)
 		flows := NewFlows(16)
 		for range 40 {
-			p, ok := drawPacket(t, top, x, flows)
+			p, ok := drawPacket(t, top, x, flows, false)
 			if !ok {
 				return
 			}

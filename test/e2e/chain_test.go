@@ -70,7 +70,7 @@ func TestChain(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		z.stops(t)
+		z.isReset(t)
 		traces(t, client, a.Node, "not-accepted")
 		answers(t, m, v1.URL+"/pets", 500, "")
 		m.Logged(t, "not-accepted: the connection of endpoint "+endpoint)

@@ -236,6 +236,19 @@ func (x *transfer) stops(t *testing.T) {
 	}
 }
 
+// isReset waits until the transfer ends by a reset.
+func (x *transfer) isReset(t *testing.T) {
+	t.Helper()
+	select {
+	case <-x.ended:
+	case <-time.After(patience):
+		t.Fatalf("the transfer, of which %d bytes arrived, is not reset", x.received.Load())
+	}
+	if !strings.Contains(x.stderr.String(), "Connection reset by peer") {
+		t.Errorf("the transfer ended after %d bytes with %v %s, want a reset", x.received.Load(), x.err, x.stderr.String())
+	}
+}
+
 // status is what "isthmus status" tells.
 func status(t *testing.T, m *machine.Machine) (s node.Status) {
 	t.Helper()
