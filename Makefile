@@ -3,7 +3,7 @@
 GO ?= go
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: demo test build dependencies generate check bench-datapath bench-control bench-private bench-http clean
+.PHONY: demo test build dependencies generate check bench-datapath bench-control bench-private bench-http soak clean
 
 demo: dependencies build
 	demo/run
@@ -16,6 +16,11 @@ test: dependencies build
 	@scripts/install-dependencies test
 	@test $$(id -u) = 0 || { echo 'the tests make namespaces: run them as root' >&2; exit 1; }
 	$(GO) test -race -timeout 15m ./...
+
+# A million requests through gateway, link and ALB, while everything changes.
+soak: dependencies
+	@scripts/install-dependencies test
+	ISTHMUS_SOAK=1000000 $(GO) test ./test/e2e -run '^TestSoak$$' -count 1 -timeout 3h -v
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/isthmus ./cmd/isthmus

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -26,13 +27,16 @@ type doors struct {
 	serving sync.WaitGroup
 	mu      sync.Mutex
 	open    map[uint16]*door
-	idle    time.Duration // of the servers
+	old     map[*server.Server]struct{} // those that were replaced, while they have connections
+	idle    time.Duration               // of the servers
 	ended   bool
 }
 
 type door struct {
 	*socket
 	server *server.Server
+	tap    *tap
+	served chan struct{} // closed when the server accepts no more
 }
 
 // idleTimeout is the balancer's; AWS's default if it is not set.
@@ -69,9 +73,8 @@ func (d *doors) set(c *config.Config) error {
 	if idle := idleTimeout(&c.Attributes); idle != d.idle {
 		d.idle = idle
 		for port, o := range d.open {
-			before := o.server
-			o.server = d.serve(o.socket, port)
-			d.end(before)
+			d.open[port] = d.serve(o.socket, port)
+			d.replace(o)
 		}
 	}
 	var errs []error
@@ -84,13 +87,13 @@ func (d *doors) set(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("open listener: %w", err))
 			continue
 		}
-		d.open[port] = &door{s, d.serve(s, port)}
+		d.open[port] = d.serve(s, port)
 	}
 	return errors.Join(errs...)
 }
 
 // serve starts a server on a socket.
-func (d *doors) serve(s *socket, port uint16) *server.Server {
+func (d *doors) serve(s *socket, port uint16) *door {
 	o := server.Options{
 		HeaderTimeout: min(headerTimeout, d.idle), IdleTimeout: d.idle, StallTimeout: d.idle,
 		// The chain answers above its own limit, which is lower.
@@ -99,14 +102,35 @@ func (d *doors) serve(s *socket, port uint16) *server.Server {
 		Connect:   func(_, _ netip.AddrPort) any { return time.Now() },
 		Log:       d.log,
 	}
-	server := server.New(d.handler(port), o)
-	t := s.tap()
+	out := &door{socket: s, server: server.New(d.handler(port), o), tap: s.tap(), served: make(chan struct{})}
 	d.serving.Go(func() {
-		if err := server.Serve(t); err != nil {
-			d.log.Error("serve", "address", t.Addr(), "error", err)
+		defer close(out.served)
+		if err := out.server.Serve(out.tap); err != nil && !errors.Is(err, net.ErrClosed) {
+			d.log.Error("serve", "address", out.tap.Addr(), "error", err)
 		}
 	})
-	return server
+	return out
+}
+
+// replace lets the connections of a server end by themselves, in whose place
+// another one serves the same socket. It accepts no more before it is told to
+// end, so that no connection that it has just accepted is lost.
+func (d *doors) replace(o *door) {
+	if d.old == nil {
+		d.old = map[*server.Server]struct{}{}
+	}
+	d.old[o.server] = struct{}{}
+	o.tap.Close()
+	d.serving.Go(func() {
+		select {
+		case <-o.served:
+		case <-time.After(acceptDelay): // it has all the connections that it may have
+		}
+		o.server.Drain(context.Background())
+		d.mu.Lock()
+		delete(d.old, o.server)
+		d.mu.Unlock()
+	})
 }
 
 // end lets the requests of a server end, within the time for that.
@@ -127,6 +151,9 @@ func (d *doors) close() {
 	for _, o := range d.open {
 		o.close()
 		d.end(o.server)
+	}
+	for s := range d.old {
+		d.end(s)
 	}
 	d.open = nil
 	d.mu.Unlock()

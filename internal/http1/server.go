@@ -73,8 +73,9 @@ type Server struct {
 	slots   chan struct{} // one a connection
 
 	mu        sync.Mutex
-	closing   chan struct{} // closed by Shutdown
+	closing   chan struct{} // closed by Shutdown and Drain
 	closed    bool
+	dismissed bool // connections between requests were closed, too
 	listeners map[net.Listener]struct{}
 	conns     map[*serverConn]struct{}
 	emptied   chan struct{} // closed when the last connection ends after Shutdown
@@ -186,6 +187,12 @@ func (s *Server) pause(d time.Duration) bool {
 	}
 }
 
+func (s *Server) isDismissed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dismissed
+}
+
 func (s *Server) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +235,16 @@ func (s *Server) remove(c *serverConn) {
 // Shutdown stops accepting, closes tunnels and connections between requests, and lets
 // requests under way end; their connections are closed behind them. What is
 // left when the context ends is cut off, and the context's error returned.
-func (s *Server) Shutdown(ctx context.Context) error {
+func (s *Server) Shutdown(ctx context.Context) error { return s.end(ctx, true) }
+
+// Drain is Shutdown without haste, for a server in whose place another one
+// serves the same clients: connections between requests stay open, and the
+// answer to the next request on each says that it is the last. So no client
+// sends a request on a connection that is being closed.
+func (s *Server) Drain(ctx context.Context) error { return s.end(ctx, false) }
+
+// end stops accepting, and waits until all connections have ended.
+func (s *Server) end(ctx context.Context, dismiss bool) error {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
@@ -236,11 +252,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		for l := range s.listeners {
 			l.Close()
 		}
-		for c := range s.conns {
-			c.dismiss()
-		}
 		if len(s.conns) == 0 {
 			close(s.emptied)
+		}
+	}
+	if dismiss && !s.dismissed {
+		s.dismissed = true
+		for c := range s.conns {
+			c.dismiss()
 		}
 	}
 	s.mu.Unlock()

@@ -168,7 +168,7 @@ func (c *serverConn) next() bool {
 		return false
 	}
 	// Shutdown may have passed by while the state was another.
-	return !c.server.isClosing() || c.in.buffered() > 0
+	return !c.server.isClosing() || c.in.buffered() > 0 || !c.server.isDismissed()
 }
 
 func (s *Server) isClosing() bool {
@@ -186,7 +186,7 @@ func (c *serverConn) receive() (*Request, framing, error) {
 	var none framing
 	if c.state.Load() == connNew {
 		c.conn.SetReadDeadline(time.Now().Add(o.HeaderTimeout))
-		if c.server.isClosing() {
+		if c.server.isClosing() && c.server.isDismissed() {
 			c.conn.SetReadDeadline(time.Now().Add(newConnGrace))
 		}
 	} else {
