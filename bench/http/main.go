@@ -21,7 +21,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/isthmus-net/isthmus/bench/internal/namespace"
 	"github.com/isthmus-net/isthmus/bench/internal/report"
 )
 
@@ -84,11 +83,14 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	proxies, err := namespace.New()
-	if err != nil {
-		return err
+	var i *isthmus
+	if chosen(o.peers, "gateway") || chosen(o.peers, "alb") {
+		if i, err = startIsthmus(ctx, o.binary); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, i.close(err)) }()
 	}
-	n, err := newNetwork(dir, proxies)
+	n, err := newNetwork(dir, i)
 	if err != nil {
 		return err
 	}
@@ -98,6 +100,11 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	if err := n.start(n.backend, n.backendCPU, exec.Command(backend, "-listen", fmt.Sprintf("0.0.0.0:%d", backendPort))); err != nil {
 		return err
+	}
+	if i != nil {
+		if err := i.bringUp(ctx, n); err != nil {
+			return fmt.Errorf("set up Isthmus: %w", err)
+		}
 	}
 	subjects, err := newSubjects(ctx, n, o.peers)
 	if err != nil {

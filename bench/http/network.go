@@ -43,18 +43,24 @@ type network struct {
 	loadCPU, backendCPU    int // the same one if there are two only
 	programs               string
 	exited                 chan error // a program that should not have
+	isthmus                *isthmus   // nil if it is not measured
 	ksoftirqd              string
 }
 
-// newNetwork makes the network around the namespace of the proxies.
-func newNetwork(dir string, proxy *namespace.NS) (*network, error) {
-	n := &network{dir: dir, proxy: proxy, programs: filepath.Join(dir, "bin"), exited: make(chan error, 16)}
-	if err := n.assignCPUs(); err != nil {
+// newNetwork makes the network: around the machine that Isthmus runs on, or
+// another in its place.
+func newNetwork(dir string, i *isthmus) (n *network, err error) {
+	n = &network{dir: dir, programs: filepath.Join(dir, "bin"), exited: make(chan error, 16), isthmus: i}
+	if n.proxyCPU, n.loadCPU, n.backendCPU, err = cpus(); err != nil {
 		return nil, err
 	}
-	var err error
-	for _, ns := range []**namespace.NS{&n.client, &n.backend} {
-		if *ns, err = namespace.New(); err != nil {
+	for _, ns := range []**namespace.NS{&n.client, &n.backend, &n.proxy} {
+		if ns == &n.proxy && i != nil {
+			*ns, err = namespace.Open(filepath.Join(i.machine.Dir, "net"))
+		} else {
+			*ns, err = namespace.New()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -90,24 +96,23 @@ func newNetwork(dir string, proxy *namespace.NS) (*network, error) {
 	return n, n.raiseFiles()
 }
 
-// assignCPUs gives the proxies the first CPU that this process may use, the
-// load the second, and the backend the third.
-func (n *network) assignCPUs() error {
+// cpus gives the proxies the first CPU that this process may use, the load the
+// second, and the backend the third.
+func cpus() (proxy, load, backend int, err error) {
 	var allowed unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
-		return err
+		return 0, 0, 0, err
 	}
-	var cpus []int
+	var all []int
 	for cpu := range len(allowed) * 64 {
 		if allowed.IsSet(cpu) {
-			cpus = append(cpus, cpu)
+			all = append(all, cpu)
 		}
 	}
-	if len(cpus) < 2 {
-		return errors.New("two CPUs are needed: one for the proxies, one for clients and backend")
+	if len(all) < 2 {
+		return 0, 0, 0, errors.New("two CPUs are needed: one for the proxies, one for clients and backend")
 	}
-	n.proxyCPU, n.loadCPU, n.backendCPU = cpus[0], cpus[1], cpus[min(2, len(cpus)-1)]
-	return nil
+	return all[0], all[1], all[min(2, len(all)-1)], nil
 }
 
 // raiseFiles lets this process, and those that it starts, have enough files

@@ -18,15 +18,6 @@ import (
 // X-Internal and sets a new X-Request-Id; and it writes a line with the same
 // fields to a file, through a buffer if it has that.
 
-func startEngine(ctx context.Context, n *network, s *subject) error {
-	s.at = s.withoutH2
-	return startOwn(ctx, n, s)
-}
-
-func startHTTPUtil(ctx context.Context, n *network, s *subject) error {
-	return startOwn(ctx, n, s)
-}
-
 // startOwn builds and starts a program that takes the flags of contest.
 func startOwn(ctx context.Context, n *network, s *subject) error {
 	path, err := n.build(ctx, s.name)

@@ -40,10 +40,12 @@ var makers = []struct {
 	ours bool
 	make func(context.Context, *network, *subject) error
 }{
-	{"engine", true, startEngine},
+	{"gateway", true, startGateway},
+	{"alb", true, startALB},
+	{"engine", true, startOwn},
 	{"nginx", false, startNginx},
 	{"haproxy", false, startHAProxy},
-	{"httputil", false, startHTTPUtil},
+	{"httputil", false, startOwn},
 	{"caddy", false, startCaddy},
 }
 
@@ -96,14 +98,6 @@ func (s *subject) byPorts(c kase) (target, error) {
 		port = s.plainPort(c.routes)
 	}
 	return target{fmt.Sprintf("%s:%d", proxyAddress, port), serverName}, nil
-}
-
-// withoutH2 is byPorts of one that speaks HTTP/1.1 only.
-func (s *subject) withoutH2(c kase) (target, error) {
-	if c.door == h2 {
-		return target{}, errUnsupported
-	}
-	return s.byPorts(c)
 }
 
 // run starts a contestant's program, and returns when it accepts connections.

@@ -61,7 +61,7 @@ func run(f *contest.Flags) error {
 		}
 		s := server.New(p.handle, server.Options{MaxConnections: 20_000})
 		if secure {
-			failed <- s.ServeTLS(l, &tls.Config{Certificates: []tls.Certificate{certificate}})
+			failed <- s.ServeTLS(l, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{server.H2, "http/1.1"}})
 		} else {
 			failed <- s.Serve(l)
 		}
