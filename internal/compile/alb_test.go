@@ -187,3 +187,39 @@ func TestALBServingZones(t *testing.T) {
 		t.Errorf("without failover: %s", got)
 	}
 }
+
+// TestALBAsTarget: a Network Load Balancer's node sends to the nodes of an
+// Application Load Balancer in its own zone, and checks each of them.
+func TestALBAsTarget(t *testing.T) {
+	in := albInput()
+	nlb := *in.LoadBalancers[0]
+	nlb.ARN, nlb.Type = "arn:nlb", resource.NetworkLoadBalancer
+	in.LoadBalancers = append(in.LoadBalancers, &nlb)
+	group := &resource.TargetGroup{
+		ARN: "g3", Protocol: "TCP", TargetType: resource.TargetALB, HealthCheck: in.TargetGroups[0].HealthCheck,
+		Targets: []resource.Target{{ID: "arn:lb", Port: 80, Zone: "all"}},
+	}
+	group = group.Resolved(func(string) (*resource.LoadBalancer, bool) { return in.LoadBalancers[0], true })
+	in.TargetGroups = append(in.TargetGroups, group)
+	in.Listeners = append(in.Listeners, &resource.Listener{
+		ARN: "l3", LoadBalancer: "arn:nlb", Protocol: "TCP", Port: 80, DefaultActions: []resource.Action{{Forward: &resource.Forward{Groups: []resource.WeightedGroup{{TargetGroup: "g3"}}}}},
+	})
+	tab := Tables(in)
+	if len(tab.Listeners) != 2 || len(tab.TargetSets) != 2 || !tab.Listeners[0].PreserveClient {
+		t.Fatalf("%+v %+v", tab.Listeners, tab.TargetSets)
+	}
+	for i, s := range tab.TargetSets {
+		if len(s.Targets) != 1 || s.ID != tab.Listeners[i].Targets {
+			t.Errorf("target set %+v of %+v", s, tab.Listeners[i])
+		}
+	}
+	var got []string
+	for _, c := range Health(in).Checks {
+		if c.TargetGroup == "g3" {
+			got = append(got, c.Target+" "+c.Node+" "+c.Destination.String())
+		}
+	}
+	if want := []string{"arn:lb eni-a/10.0.1.101 10.0.1.101:80", "arn:lb eni-b/10.0.1.102 10.0.1.102:80"}; !slices.Equal(got, want) {
+		t.Errorf("checks %q", got)
+	}
+}

@@ -98,13 +98,13 @@ func eligible(targets []resource.Target, zone string, lb *resource.LoadBalancer,
 	})
 }
 
-// preservesClient: by default client addresses are preserved for instances,
-// and for addresses unless the protocol is TCP.
+// preservesClient: by default client addresses are preserved for instances and
+// load balancers, and for addresses unless the protocol is TCP.
 func preservesClient(g *resource.TargetGroup) bool {
 	if v := g.Attributes["preserve_client_ip.enabled"]; v != "" {
 		return v == "true"
 	}
-	return g.TargetType == "instance" || g.Protocol != "TCP"
+	return g.TargetType != "ip" || g.Protocol != "TCP"
 }
 
 // announcesClient says whether targets are told of their clients by PROXY

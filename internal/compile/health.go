@@ -48,13 +48,16 @@ func check(listener int, g *resource.TargetGroup, z resource.LoadBalancerZone, s
 	if n, err := strconv.Atoi(g.HealthCheck.Port); err == nil {
 		port = n
 	}
-	h := g.HealthCheck
+	h, node := g.HealthCheck, z.Interface
+	if g.TargetType == resource.TargetALB { // one target with several addresses
+		node += "/" + t.Address.String()
+	}
 	return health.Check{
 		TargetGroup:        g.ARN,
 		Target:             t.ID,
 		Port:               t.Port,
 		Registered:         t.Registered,
-		Node:               z.Interface,
+		Node:               node,
 		Source:             source,
 		Destination:        netip.AddrPortFrom(t.Address, uint16(port)),
 		Protocol:           h.Protocol,

@@ -2,6 +2,7 @@ package control
 
 import (
 	"github.com/isthmus-net/isthmus/internal/compile"
+	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 )
 
@@ -19,12 +20,26 @@ func dataPlane(r store.Reader) compile.Input {
 		LoadBalancers:     store.LoadBalancers.List(r),
 		Listeners:         store.Listeners.List(r),
 		ListenerRules:     store.ListenerRules.List(r),
-		TargetGroups:      store.TargetGroups.List(r),
+		TargetGroups:      targetGroups(r),
 		TargetHealth:      store.TargetHealth.List(r),
 		VPNGateways:       store.VPNGateways.List(r),
 		VirtualInterfaces: store.VirtualInterfaces.List(r),
 		BGPSessions:       store.BGPSessions.List(r),
 	}
+}
+
+// targetGroups are all, with nodes in the place of load balancers that are
+// targets.
+func targetGroups(r store.Reader) []*resource.TargetGroup {
+	groups := store.TargetGroups.List(r)
+	for i, g := range groups {
+		groups[i] = resolved(r, g)
+	}
+	return groups
+}
+
+func resolved(r store.Reader, g *resource.TargetGroup) *resource.TargetGroup {
+	return g.Resolved(func(arn string) (*resource.LoadBalancer, bool) { return store.LoadBalancers.Get(r, arn) })
 }
 
 // gateway reads what the gateway's configuration is made of.
@@ -45,7 +60,7 @@ func gateway(r store.Reader, region string) compile.GatewayInput {
 		LoadBalancers:     store.LoadBalancers.List(r),
 		Listeners:         store.Listeners.List(r),
 		ListenerRules:     store.ListenerRules.List(r),
-		TargetGroups:      store.TargetGroups.List(r),
+		TargetGroups:      targetGroups(r),
 		TargetHealth:      store.TargetHealth.List(r),
 		CloudMapServices:  store.CloudMapServices.List(r),
 		CloudMapInstances: store.CloudMapInstances.List(r),
@@ -64,7 +79,7 @@ func names(r store.Reader, region string) compile.NamesInput {
 		LoadBalancers:     store.LoadBalancers.List(r),
 		Listeners:         store.Listeners.List(r),
 		ListenerRules:     store.ListenerRules.List(r),
-		TargetGroups:      store.TargetGroups.List(r),
+		TargetGroups:      targetGroups(r),
 		TargetHealth:      store.TargetHealth.List(r),
 		Namespaces:        store.CloudMapNamespaces.List(r),
 		CloudMapServices:  store.CloudMapServices.List(r),

@@ -77,7 +77,7 @@ func (t *tracing) groupViews(l *resource.Listener, groups []string) (views []Bal
 
 // targetViews tells the health of a group's targets, as it was found last.
 func targetViews(r store.Reader, g *resource.TargetGroup) (views []TargetView) {
-	for _, t := range g.Targets {
+	for _, t := range resolved(r, g).Targets {
 		v := TargetView{ID: t.ID, Address: netip.AddrPortFrom(t.Address, uint16(t.Port)), Zone: t.Zone, State: "initial"}
 		if h, ok := store.TargetHealth.Get(r, resource.TargetHealthKey(g.ARN, t.ID, t.Port)); ok {
 			v.State, v.Description = h.State, cmp.Or(h.Description, h.Reason)

@@ -28,7 +28,7 @@ func (c *controller) topology(context.Context, struct{}) (topology.Graph, error)
 		LoadBalancers:     store.LoadBalancers.List(r),
 		Listeners:         store.Listeners.List(r),
 		Rules:             store.ListenerRules.List(r),
-		TargetGroups:      store.TargetGroups.List(r),
+		TargetGroups:      targetGroups(r),
 		TargetHealth:      store.TargetHealth.List(r),
 		LinksV1:           store.VPCLinksV1.List(r),
 		LinksV2:           store.VPCLinksV2.List(r),

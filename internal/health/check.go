@@ -38,7 +38,7 @@ type Check struct {
 	TargetGroup string `json:"targetGroup"` // ARN
 	Target      string `json:"target"`      // address or i-…
 	Port        int    `json:"port"`        // the registered port, part of the target's identity
-	Node        string `json:"node"`        // the node's ENI
+	Node        string `json:"node"`        // the node's ENI; with an address of the target that has several
 	// Registered is resource.Target.Registered. A target that was removed and
 	// registered again has another value and so starts anew.
 	Registered int64 `json:"registered"`

@@ -78,7 +78,7 @@ type TargetGroup struct {
 	Protocol    string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP"
 	Port        int               `json:"port"`
 	VPC         string            `json:"vpc"`
-	TargetType  string            `json:"targetType"` // "ip" or "instance"
+	TargetType  string            `json:"targetType"` // "ip", "instance" or TargetALB
 	HealthCheck HealthCheck       `json:"healthCheck"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
 	Targets     []Target          `json:"targets,omitempty"`
@@ -86,6 +86,32 @@ type TargetGroup struct {
 
 // Key is the target group's ARN.
 func (t *TargetGroup) Key() string { return t.ARN }
+
+// TargetALB is the type of a Network Load Balancer's group whose target is an
+// Application Load Balancer.
+const TargetALB = "alb"
+
+// Resolved is the group with the nodes of a target that is a load balancer in
+// its place, one target each, with the same ID; any other group is returned
+// itself.
+func (t *TargetGroup) Resolved(find func(arn string) (*LoadBalancer, bool)) *TargetGroup {
+	if t.TargetType != TargetALB {
+		return t
+	}
+	out := *t
+	out.Targets = nil
+	for _, target := range t.Targets {
+		lb, ok := find(target.ID)
+		if !ok {
+			continue
+		}
+		for _, z := range lb.Zones {
+			target.Address, target.Zone = z.Address, z.Zone
+			out.Targets = append(out.Targets, target)
+		}
+	}
+	return &out
+}
 
 // HealthCheck says how the targets of a group are probed.
 type HealthCheck struct {
@@ -103,8 +129,8 @@ type HealthCheck struct {
 // Target is one registered target. Draining is set, to the Unix second at
 // which it ends, once the target has been deregistered.
 type Target struct {
-	ID            string     `json:"id"` // address or i-…
-	Address       netip.Addr `json:"address"`
+	ID            string     `json:"id"`      // address, i-…, or a load balancer's ARN
+	Address       netip.Addr `json:"address"` // not valid for a load balancer, which has several
 	Port          int        `json:"port"`
 	Zone          string     `json:"zone"` // availability zone name or "all"
 	DrainingUntil int64      `json:"drainingUntil,omitempty"`

@@ -122,6 +122,8 @@ func TestALB(t *testing.T) {
 		}
 		attributes(t, a, both, "stickiness.enabled", "false")
 	})
+	t.Run("rewrites and headers", func(t *testing.T) { b.rewritesAndHeaders(t, client, groups["green"]) })
+	t.Run("behind a Network Load Balancer", func(t *testing.T) { b.behindNetwork(t, m, client) })
 	t.Run("a group without targets", func(t *testing.T) {
 		b.modify(t, forwardTo(b.group(t, "empty")))
 		b.answers(t, client, "<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n503", []string{at + "/", "--no-fail", "-w", "%{http_code}"})

@@ -421,3 +421,55 @@ func TestApplicationTargetHealth(t *testing.T) {
 		t.Errorf("health = %v, want %v", got, want)
 	}
 }
+
+// TestBalancerAsTarget: an Application Load Balancer is the one target of a
+// group of the type alb, and can't be deleted while it is.
+func TestBalancerAsTarget(t *testing.T) {
+	f := newRules(t)
+	alb := func(in *api.CreateTargetGroupInput) { in.TargetType = wire.Ptr("alb") }
+	g := f.group("alb", alb)
+	if *g.HealthCheckProtocol != "HTTP" || *g.HealthCheckPath != "/" || *g.Matcher.HttpCode != "200-399" || *g.TargetType != "alb" {
+		t.Errorf("target group = %+v", g)
+	}
+	for protocol, text := range map[string]string{"UDP": "'TCP'", "HTTP": "'TCP'"} {
+		_, err := f.CreateTargetGroup(f.ctx, f.groupInput("x", alb, func(in *api.CreateTargetGroupInput) { in.Protocol = &protocol }))
+		wantError(t, err, "ValidationError", text)
+	}
+	_, err := f.CreateTargetGroup(f.ctx, f.groupInput("x", alb, func(in *api.CreateTargetGroupInput) { in.HealthCheckProtocol = wire.Ptr("TCP") }))
+	wantError(t, err, "ValidationError", "'HTTP, HTTPS'")
+	_, err = f.ModifyTargetGroup(f.ctx, &api.ModifyTargetGroupInput{TargetGroupArn: g.TargetGroupArn, HealthCheckProtocol: wire.Ptr("TCP")})
+	wantError(t, err, "ValidationError", "'HTTP, HTTPS'")
+	_, err = f.ModifyTargetGroupAttributes(f.ctx, &api.ModifyTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn, Attributes: []*api.TargetGroupAttribute{{Key: wire.Ptr("preserve_client_ip.enabled"), Value: wire.Ptr("false")}}})
+	wantError(t, err, "InvalidConfigurationRequest", "preserve_client_ip")
+
+	network := f.balancer("network")
+	register := func(target *string, port int64) error {
+		_, err := f.RegisterTargets(f.ctx, &api.RegisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: []*api.TargetDescription{{Id: target, Port: &port}}})
+		return err
+	}
+	wantError(t, register(network.LoadBalancerArn, 80), "InvalidTarget", "not Application Load Balancers")
+	wantError(t, register(f.lb.LoadBalancerArn, 81), "ValidationError", "at least one listener")
+	wantError(t, register(wire.Ptr("10.0.1.9"), 80), "ValidationError", "10.0.1.9")
+	if err := register(f.lb.LoadBalancerArn, 80); err != nil {
+		t.Fatal(err)
+	}
+	second := f.application("second")
+	must[*api.CreateListenerOutput](t)(f.CreateListener(f.ctx, listenerInput(second.LoadBalancerArn, nil, 80, overHTTP, func(in *api.CreateListenerInput) {
+		in.DefaultActions = []*api.Action{{Type: wire.Ptr("fixed-response"), FixedResponseConfig: &api.FixedResponseActionConfig{StatusCode: wire.Ptr("200")}}}
+	})))
+	wantError(t, register(second.LoadBalancerArn, 80), "TooManyTargets", "1 target")
+	f.listener(network.LoadBalancerArn, g.TargetGroupArn, 80)
+
+	described := must[*api.DescribeTargetHealthOutput](t)(f.DescribeTargetHealth(f.ctx, &api.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn})).TargetHealthDescriptions
+	if len(described) != 1 || *described[0].Target.Id != *f.lb.LoadBalancerArn || described[0].Target.AvailabilityZone != nil || *described[0].TargetHealth.State != "initial" {
+		t.Errorf("health = %+v", described)
+	}
+	row, _ := store.TargetGroups.Get(f.db.View(), *g.TargetGroupArn)
+	lb, _ := store.LoadBalancers.Get(f.db.View(), *f.lb.LoadBalancerArn)
+	nodes := row.Resolved(func(arn string) (*resource.LoadBalancer, bool) { return store.LoadBalancers.Get(f.db.View(), arn) }).Targets
+	if len(nodes) != 2 || nodes[0].Address != lb.Zones[0].Address || nodes[1].Zone != lb.Zones[1].Zone || nodes[1].Port != 80 || nodes[1].ID != lb.ARN {
+		t.Errorf("nodes = %+v", nodes)
+	}
+	_, err = f.DeleteLoadBalancer(f.ctx, &api.DeleteLoadBalancerInput{LoadBalancerArn: f.lb.LoadBalancerArn})
+	wantError(t, err, "ResourceInUse", *f.lb.LoadBalancerArn)
+}

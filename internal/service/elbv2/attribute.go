@@ -88,6 +88,9 @@ func groupAttributes(g *resource.TargetGroup) []attribute {
 		terminate.initial, terminate.others = "true", nil
 	case g.TargetType == "ip":
 		preserve.initial = "false"
+	case g.TargetType == resource.TargetALB:
+		// A load balancer expects no header before the request.
+		preserve.others, proxy.others = nil, nil
 	}
 	return []attribute{
 		{key: "deregistration_delay.timeout_seconds", initial: "300", least: 0, most: 3600},

@@ -243,7 +243,7 @@ func (s *Service) DeleteLoadBalancer(ctx context.Context, in *api.DeleteLoadBala
 		if attributeOf(balancerAttributes(lb.Type), lb.Attributes, "deletion_protection.enabled") == "true" {
 			return wire.Errorf(400, "OperationNotPermitted", "Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
 		}
-		if vpc.LoadBalancerInService(tx, arn) {
+		if vpc.LoadBalancerInService(tx, arn) || isTarget(tx, arn) {
 			return wire.Errorf(400, "ResourceInUse", "Load balancer '%s' cannot be deleted because it is currently associated with another service", arn)
 		}
 		for _, l := range listeners(tx, arn) {

@@ -66,12 +66,14 @@ func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
 	}
 	set(&g.TargetType, in.TargetType)
 	switch {
-	case g.TargetType != "instance" && g.TargetType != "ip":
-		return nil, unsupported("Target groups with target type '%s' are not supported by Isthmus yet; 'instance' and 'ip' are", g.TargetType)
+	case g.TargetType == "lambda":
+		return nil, unsupported("Target groups with target type 'lambda' are not supported by Isthmus yet; 'instance', 'ip' and 'alb' are")
 	case g.Protocol == "":
 		return nil, invalid("A protocol must be specified")
 	case g.Protocol != "HTTP" && !slices.Contains(networkProtocols, g.Protocol):
 		return nil, unsupported("Target groups with protocol '%s' are not supported by Isthmus yet; 'HTTP', 'TCP', 'UDP' and 'TCP_UDP' are", g.Protocol)
+	case g.TargetType == resource.TargetALB && g.Protocol != "TCP":
+		return nil, invalid("The protocol of a target group with target type 'alb' must be 'TCP', not '%s'", g.Protocol)
 	case g.Port == 0:
 		return nil, invalid("A port must be specified")
 	case g.VPC == "":
@@ -83,8 +85,12 @@ func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
 	case wire.Val(in.IpAddressType) == "ipv6":
 		return nil, unsupported("The IP address type 'ipv6' is not supported by Isthmus yet; 'ipv4' is")
 	}
+	var none resource.HealthCheck
+	if g.TargetType == resource.TargetALB {
+		none.Protocol = "HTTP"
+	}
 	var err error
-	g.HealthCheck, err = changeHealthCheck(g.Protocol, resource.HealthCheck{}, &api.ModifyTargetGroupInput{
+	g.HealthCheck, err = changeHealthCheck(g, none, &api.ModifyTargetGroupInput{
 		HealthCheckProtocol:        in.HealthCheckProtocol,
 		HealthCheckPort:            in.HealthCheckPort,
 		HealthCheckPath:            in.HealthCheckPath,
@@ -209,7 +215,7 @@ func (s *Service) ModifyTargetGroup(ctx context.Context, in *api.ModifyTargetGro
 		if err != nil {
 			return err
 		}
-		if g.HealthCheck, err = changeHealthCheck(g.Protocol, g.HealthCheck, in); err != nil {
+		if g.HealthCheck, err = changeHealthCheck(g, g.HealthCheck, in); err != nil {
 			return err
 		}
 		store.TargetGroups.Put(tx, g)

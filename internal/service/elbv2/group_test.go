@@ -66,7 +66,6 @@ func TestCreateTargetGroupRefuses(t *testing.T) {
 		code, text string
 	}{
 		"lambda":            {func(in *input) { in.TargetType = wire.Ptr("lambda") }, "InvalidConfigurationRequest", "'lambda'"},
-		"alb":               {func(in *input) { in.TargetType = wire.Ptr("alb") }, "InvalidConfigurationRequest", "'alb'"},
 		"TLS":               {func(in *input) { in.Protocol = wire.Ptr("TLS") }, "InvalidConfigurationRequest", "'TLS'"},
 		"HTTPS":             {func(in *input) { in.Protocol = wire.Ptr("HTTPS") }, "InvalidConfigurationRequest", "'HTTPS'"},
 		"no protocol":       {func(in *input) { in.Protocol = nil }, "ValidationError", "A protocol must be specified"},

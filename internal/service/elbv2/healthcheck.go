@@ -28,9 +28,11 @@ const (
 	defaultMatcherApplication = "200"
 )
 
-// changeHealthCheck is the health check of a group with a protocol, with the settings of a request, which
-// are those of ModifyTargetGroup; creating a group changes the zero check.
-func changeHealthCheck(protocol string, h resource.HealthCheck, in *api.ModifyTargetGroupInput) (resource.HealthCheck, error) {
+// changeHealthCheck is the health check of a group with the settings of a
+// request, which are those of ModifyTargetGroup; creating a group changes the
+// zero check.
+func changeHealthCheck(g *resource.TargetGroup, h resource.HealthCheck, in *api.ModifyTargetGroupInput) (resource.HealthCheck, error) {
+	protocol := g.Protocol
 	if in.HealthCheckEnabled != nil && !*in.HealthCheckEnabled {
 		return h, unsupported("Health checks cannot be disabled for target groups with target type 'instance' or 'ip'")
 	}
@@ -51,6 +53,9 @@ func changeHealthCheck(protocol string, h resource.HealthCheck, in *api.ModifyTa
 
 	if protocol == "HTTP" && h.Protocol != "" && h.Protocol != "HTTP" && h.Protocol != "HTTPS" {
 		return h, invalid("Health check protocol '%s' must be one of 'HTTP, HTTPS' for target groups with protocol 'HTTP'", h.Protocol)
+	}
+	if g.TargetType == resource.TargetALB && h.Protocol != "HTTP" && h.Protocol != "HTTPS" {
+		return h, invalid("Health check protocol '%s' must be one of 'HTTP, HTTPS' for target groups with target type 'alb'", h.Protocol)
 	}
 	if protocol != "HTTP" && (h.Protocol == "TCP" || h.Protocol == "") {
 		if wire.Val(in.HealthCheckPath) != "" || in.Matcher != nil && wire.Val(in.Matcher.HttpCode) != "" {

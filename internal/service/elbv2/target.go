@@ -81,12 +81,47 @@ func portOf(g *resource.TargetGroup, d *api.TargetDescription) int {
 func (s scope) readTarget(r store.Reader, g *resource.TargetGroup, d *api.TargetDescription) (resource.Target, error) {
 	t := resource.Target{ID: wire.Val(d.Id), Port: portOf(g, d), Registered: time.Now().UnixNano()}
 	var err error
+	if g.TargetType == resource.TargetALB {
+		t.Zone = allZones
+		return t, s.checkBalancerTarget(r, g, t, wire.Val(d.AvailabilityZone))
+	}
 	if g.TargetType == "instance" {
 		t.Address, t.Zone, err = s.findInstance(r, g, t.ID, wire.Val(d.AvailabilityZone))
 	} else {
 		t.Address, t.Zone, err = s.findAddress(r, g, t.ID, wire.Val(d.AvailabilityZone))
 	}
 	return t, err
+}
+
+// checkBalancerTarget checks an Application Load Balancer that is to be the
+// target of a group, the only one.
+func (s scope) checkBalancerTarget(r store.Reader, g *resource.TargetGroup, t resource.Target, zone string) error {
+	lb, err := s.findBalancer(r, t.ID)
+	switch {
+	case err != nil:
+		return err
+	case zone != "":
+		return invalid("An Availability Zone cannot be specified for target groups with target type 'alb'")
+	case lb.Type != resource.ApplicationLoadBalancer:
+		return wire.Errorf(400, "InvalidTarget", "The following targets are not Application Load Balancers: '%s'", t.ID)
+	case lb.VPC != g.VPC:
+		return wire.Errorf(400, "InvalidTarget", "The following targets are not in the target group VPC '%s': '%s'", g.VPC, t.ID)
+	case onPort(listeners(r, lb.ARN), t.Port) == nil:
+		return invalid("If the target type is ALB, the target must have at least one listener that matches the target group port or any specified port overrides")
+	case slices.ContainsFunc(g.Targets, func(o resource.Target) bool { return o.ID != t.ID || o.Port != t.Port }):
+		return wire.Errorf(400, "TooManyTargets", "A target group with target type 'alb' can have at most 1 target")
+	}
+	return nil
+}
+
+// isTarget says whether a load balancer is registered with a target group.
+func isTarget(r store.Reader, balancer string) bool {
+	for g := range store.TargetGroups.Scan(r) {
+		if slices.ContainsFunc(g.Targets, func(t resource.Target) bool { return t.ID == balancer }) {
+			return true
+		}
+	}
+	return false
 }
 
 // findInstance finds the address and the zone of an instance.
