@@ -185,5 +185,5 @@ func (l *loop) tell(ctx context.Context, now time.Time) (again time.Time, err er
 }
 
 func equal(r, o config.Report) bool {
-	return r.Interface == o.Interface && r.Up == o.Up && r.Cause == o.Cause && slices.Equal(r.Routes, o.Routes)
+	return r.Interface == o.Interface && r.Up == o.Up && r.Cause == o.Cause && r.HoldSeconds == o.HoldSeconds && slices.Equal(r.Routes, o.Routes)
 }

@@ -30,7 +30,8 @@ type session struct {
 type observation struct {
 	established bool
 	tooMany     bool
-	cause       string // of the last end
+	cause       cause         // of the last end
+	hold        time.Duration // as negotiated; zero: the router may be silent for ever
 	routes      []config.Route
 }
 
@@ -47,7 +48,7 @@ func (s *session) next(o observation, now time.Time) (r config.Report, known boo
 		if settled := s.begun.Add(settleTime); !s.complete && now.Before(settled) {
 			return r, false, settled
 		}
-		r.Up, r.Routes = true, o.routes
+		r.Up, r.Routes, r.HoldSeconds = true, o.routes, int(o.hold/time.Second)
 		return r, true, time.Time{}
 	}
 	s.begun, s.complete = time.Time{}, false
@@ -62,8 +63,11 @@ func (s *session) next(o observation, now time.Time) (r config.Report, known boo
 	case !s.overLimit.IsZero():
 		r.Cause = fmt.Sprintf("the router announced more than %d routes", config.MaxRoutes)
 		return r, true, time.Time{}
-	case s.was && o.cause != "":
-		r.Cause = "the session ended: " + o.cause
+	case o.cause.refused:
+		r.Cause = o.cause.text
+		return r, true, time.Time{}
+	case s.was && o.cause.text != "":
+		r.Cause = "the session ended: " + o.cause.text
 		return r, true, time.Time{}
 	case s.was:
 		r.Cause = "the session ended"
@@ -72,7 +76,9 @@ func (s *session) next(o observation, now time.Time) (r config.Report, known boo
 	if patience := s.since.Add(config.HoldTime); now.Before(patience) {
 		return r, false, patience
 	}
-	r.Cause = "no router has connected"
+	if r.Cause = "no router has connected"; o.cause.text != "" {
+		r.Cause = "no session came about: " + o.cause.text
+	}
 	return r, true, time.Time{}
 }
 

@@ -33,7 +33,14 @@ func TestNext(t *testing.T) {
 			{0, up, true, "up", ""}, {1, over, false, "down", "more than 100 routes"}, {2, down, false, "down", "more than 100 routes"}, {3, up, true, "up", ""},
 		},
 		"why it ended": {
-			{0, up, true, "up", ""}, {1, observation{cause: "hold timer expired"}, false, "down", "hold timer expired"},
+			{0, up, true, "up", ""}, {1, observation{cause: cause{text: "nothing came"}}, false, "down", "the session ended: nothing came"},
+		},
+		"why it did not begin": {
+			{0, down, false, "unknown", ""}, {1, observation{cause: cause{text: "lost"}}, false, "unknown", ""},
+			{config.HoldTime, observation{cause: cause{text: "lost"}}, false, "down", "no session came about: lost"},
+		},
+		"a router of another AS": {
+			{0, down, false, "unknown", ""}, {1, observation{cause: cause{"of another AS", true}}, false, "down", "of another AS"}, {2, up, true, "up", ""},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,7 @@ type speaker struct {
 	sessions map[string]*session // by interface
 	changed  chan struct{}       // has a value after something happened in a session
 	ended    chan netip.Addr     // peers whose first routes are complete
+	causes   causes
 }
 
 // newSpeaker starts a server. listen is where it accepts connections; port -1:
@@ -54,7 +55,10 @@ func newSpeaker(ctx context.Context, router netip.Addr, listen netip.AddrPort, l
 		}
 	}
 	err := s.server.WatchEvent(ctx, server.WatchEventMessageCallbacks{
-		OnPeerUpdate: func(*apiutil.WatchEventMessage_PeerEvent, time.Time) { poke() },
+		OnPeerUpdate: func(e *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
+			s.causes.note(&e.Peer.State)
+			poke()
+		},
 		OnPathUpdate: func([]*apiutil.Path, time.Time) { poke() },
 		OnPathEor: func(p *apiutil.Path, _ time.Time) {
 			select {
@@ -158,6 +162,7 @@ func (s *speaker) add(ctx context.Context, w config.Session, now time.Time) erro
 
 func (s *speaker) remove(ctx context.Context, x *session) error {
 	delete(s.sessions, x.Interface)
+	defer s.causes.forget(x.Peer)
 	if err := s.announce(x, nil); err != nil {
 		return err
 	}
@@ -218,11 +223,15 @@ func (s *speaker) observe(ctx context.Context) (map[string]observation, error) {
 	seen := map[string]observation{}
 	err := s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
 		state := p.GetState()
-		seen[p.GetConf().GetVrf()] = observation{
+		o := observation{
 			established: state.GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED,
 			tooMany:     state.GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT,
-			cause:       state.GetDisconnectMessage(),
+			hold:        time.Duration(p.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second,
 		}
+		if peer, err := netip.ParseAddr(p.GetConf().GetNeighborAddress()); err == nil {
+			o.cause = s.causes.of(peer)
+		}
+		seen[p.GetConf().GetVrf()] = o
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list BGP peers: %w", err)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/bgp/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -105,24 +106,32 @@ func longest(p netip.Prefix, routes []tables.Route, others []netip.Prefix) (best
 	return best
 }
 
-// withdrawn are the routes that a gateway had from sessions that are down.
+// withdrawn are the ranges to which a gateway had routes from sessions that are
+// down, each once.
 func (o onPremises) withdrawn(gateway string) (gone []tables.Withdrawn) {
+	down := map[netip.Prefix][]*resource.VirtualInterface{}
 	for _, v := range o.interfaces[gateway] {
 		if s := o.sessions[v.ID]; s != nil && !s.Up {
 			for _, p := range s.Withdrawn {
-				gone = append(gone, tables.Withdrawn{Prefix: p, Cause: o.why(v)})
+				down[p] = append(down[p], v)
 			}
 		}
 	}
-	slices.SortFunc(gone, func(a, b tables.Withdrawn) int {
-		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), cmp.Compare(a.Cause, b.Cause))
-	})
+	for p, all := range down {
+		gone = append(gone, tables.Withdrawn{Prefix: p, Cause: o.why(gateway, all...)})
+	}
+	slices.SortFunc(gone, func(a, b tables.Withdrawn) int { return comparePrefix(a.Prefix, b.Prefix) })
 	return gone
 }
 
-// why tells people why a virtual interface leads nowhere.
-func (o onPremises) why(v *resource.VirtualInterface) string {
-	return "propagated routes of " + v.Gateway + " are withdrawn because " + v.SessionDown(o.sessions[v.ID])
+// why tells people why virtual interfaces of a gateway lead nowhere.
+func (o onPremises) why(gateway string, all ...*resource.VirtualInterface) string {
+	slices.SortFunc(all, func(a, b *resource.VirtualInterface) int { return cmp.Compare(a.CustomerNumber, b.CustomerNumber) })
+	var causes []string
+	for _, v := range all {
+		causes = append(causes, v.SessionDown(o.sessions[v.ID]))
+	}
+	return "propagated routes of " + gateway + " are withdrawn because " + strings.Join(causes, "; ")
 }
 
 // wired is a virtual interface whose gateway is attached to a VPC.
@@ -206,7 +215,7 @@ func (c *compiler) wireTable(v wired) tables.RouteTable {
 			}
 		}
 	} else {
-		t.Withdrawn = []tables.Withdrawn{{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Cause: c.onPremises.why(v.VirtualInterface)}}
+		t.Withdrawn = []tables.Withdrawn{{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Cause: c.onPremises.why(v.Gateway, v.VirtualInterface)}}
 	}
 	slices.SortFunc(t.Routes, func(a, b tables.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
 	return t

@@ -54,7 +54,7 @@ func storeSession(tx *store.Tx, r config.Report, now time.Time) {
 	} else if r.Up {
 		s.Withdrawn = nil
 	}
-	s.Up, s.Cause, s.Routes = r.Up, r.Cause, nil
+	s.Up, s.Cause, s.HoldSeconds, s.Routes = r.Up, r.Cause, r.HoldSeconds, nil
 	for _, x := range r.Routes {
 		s.Routes = append(s.Routes, resource.BGPRoute{Prefix: x.Prefix, Length: x.Length})
 	}
@@ -69,8 +69,8 @@ func prefixes(routes []resource.BGPRoute) (list []netip.Prefix) {
 }
 
 // bgpAway says when to look again for the BGP process, which is not connected.
-// Its sessions may go on, or be found again by the next one; but if it stays
-// away for longer than a router would wait, its routes are no more.
+// Its sessions may go on, or be found again by the next one; but the routes of
+// a session are no more if it stays away for longer than the router would wait.
 func (c *controller) bgpAway(ctx context.Context, s *store.Snapshot, now time.Time) (time.Duration, error) {
 	for _, sub := range c.feed.Subscribers() {
 		if sub.Role == roleBGP {
@@ -78,26 +78,40 @@ func (c *controller) bgpAway(ctx context.Context, s *store.Snapshot, now time.Ti
 			return idle, nil
 		}
 	}
-	up := false
-	for x := range store.BGPSessions.Scan(s) {
-		up = up || x.Up
-	}
-	if !up {
-		return idle, nil
-	}
 	if c.bgpGone.IsZero() {
 		c.bgpGone = now
 	}
-	if wait := config.HoldTime - now.Sub(c.bgpGone); wait > 0 {
-		return wait, nil
+	again, over := expiring(s, now.Sub(c.bgpGone))
+	if len(over) == 0 {
+		return again, nil
 	}
 	_, err := c.db.Update(ctx, func(tx *store.Tx) error {
-		for _, x := range store.BGPSessions.List(tx) {
-			if x.Up {
-				storeSession(tx, config.Report{Interface: x.Interface, Cause: "the BGP process is away"}, now)
+		for _, id := range over {
+			if x, ok := store.BGPSessions.Get(tx, id); ok && x.Up {
+				storeSession(tx, config.Report{Interface: id, Cause: "the BGP process is away"}, now)
 			}
 		}
 		return nil
 	})
-	return idle, err
+	return again, err
+}
+
+// expiring are the sessions whose hold time has passed since the BGP process
+// went away, and how long it is until that of the next one has.
+func expiring(r store.Reader, away time.Duration) (next time.Duration, over []string) {
+	next = idle
+	for x := range store.BGPSessions.Scan(r) {
+		hold := time.Duration(x.HoldSeconds) * time.Second
+		if hold == 0 {
+			hold = config.HoldTime
+		}
+		switch {
+		case !x.Up:
+		case away >= hold:
+			over = append(over, x.Interface)
+		default:
+			next = min(next, hold-away)
+		}
+	}
+	return next, over
 }

@@ -91,6 +91,9 @@ type BGPSession struct {
 	Since     time.Time      `json:"since"`
 	Routes    []BGPRoute     `json:"routes,omitempty"`    // ascending; none when it is down
 	Withdrawn []netip.Prefix `json:"withdrawn,omitempty"` // what was announced before it went down
+	// HoldSeconds is how long either side may be silent while it is up; zero: for
+	// ever.
+	HoldSeconds int `json:"holdSeconds,omitempty"`
 }
 
 // BGPRoute is a route that a router announces.

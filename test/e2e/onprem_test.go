@@ -17,12 +17,6 @@ import (
 	"github.com/isthmus-net/isthmus/test/machine"
 )
 
-const (
-	onPremises = "192.168.50.0/24"
-	amazonSide = "169.254.10.1"
-	customers  = "169.254.10.2"
-)
-
 // onPrem is a site whose VPC an on-premises network is joined to.
 type onPrem struct {
 	*testing.T
@@ -30,43 +24,16 @@ type onPrem struct {
 	site    *machine.Site
 	router  *machine.Router
 	gateway string // vgw-…
-	table   string // rtb-…, the VPC's main one
-	wire    string // dxvif-…
+	wires   []machine.Wire
 }
 
-func newOnPrem(t *testing.T, m *machine.Machine, s *machine.Site) *onPrem {
+func newOnPrem(t *testing.T, m *machine.Machine, s *machine.Site, wires int) *onPrem {
 	t.Helper()
-	ctx, api := t.Context(), s.AWS.EC2
 	o := &onPrem{T: t, m: m, site: s}
-	g, err := api.CreateVpnGateway(ctx, &ec2.CreateVpnGatewayInput{Type: ec2types.GatewayTypeIpsec1})
-	if err != nil {
+	var err error
+	if o.gateway, err = s.AWS.VPNGateway(t.Context(), s.VPC); err != nil {
 		t.Fatal(err)
 	}
-	o.gateway = *g.VpnGateway.VpnGatewayId
-	if _, err := api.AttachVpnGateway(ctx, &ec2.AttachVpnGatewayInput{VpnGatewayId: &o.gateway, VpcId: &s.VPC}); err != nil {
-		t.Fatal(err)
-	}
-	o.table = *o.routeTable().RouteTableId
-	if _, err := api.EnableVgwRoutePropagation(ctx, &ec2.EnableVgwRoutePropagationInput{GatewayId: &o.gateway, RouteTableId: &o.table}); err != nil {
-		t.Fatal(err)
-	}
-	c, err := s.AWS.Direct.CreateConnection(ctx, &directconnect.CreateConnectionInput{
-		Location: aws.String("EqDC2"), Bandwidth: aws.String("1Gbps"), ConnectionName: aws.String("office"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := s.AWS.Direct.CreatePrivateVirtualInterface(ctx, &directconnect.CreatePrivateVirtualInterfaceInput{
-		ConnectionId: c.ConnectionId,
-		NewPrivateVirtualInterface: &dxtypes.NewPrivateVirtualInterface{
-			VirtualInterfaceName: aws.String("office"), Vlan: 101, Asn: 65000, VirtualGatewayId: &o.gateway,
-			AmazonAddress: aws.String(amazonSide + "/30"), CustomerAddress: aws.String(customers + "/30"),
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.wire = *v.VirtualInterfaceId
 	if o.router, err = m.Router(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,50 +46,67 @@ func newOnPrem(t *testing.T, m *machine.Machine, s *machine.Site) *onPrem {
 			t.Error(err)
 		}
 	})
-	output(t, m.Isthmus(ctx, "attach", o.wire, "--netns", o.router.Netns))
+	for i := range wires {
+		w, err := m.Wire(t.Context(), s.AWS, o.gateway, o.router, 10+i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.wires = append(o.wires, w)
+	}
 	return o
 }
 
-func (o *onPrem) routeTable() ec2types.RouteTable {
+// start starts BIRD, with sessions over all wires.
+func (o *onPrem) start(b machine.BGP) {
 	o.Helper()
-	out, err := o.site.AWS.EC2.DescribeRouteTables(o.Context(), &ec2.DescribeRouteTablesInput{
-		Filters: []ec2types.Filter{{Name: aws.String("vpc-id"), Values: []string{o.site.VPC}}},
-	})
+	b.Wires = o.wires
+	if err := o.router.Start(b); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// session waits until the sessions of wires are up or down.
+func (o *onPrem) session(status dxtypes.BGPStatus, wires ...machine.Wire) {
+	o.Helper()
+	state := map[dxtypes.BGPStatus]dxtypes.VirtualInterfaceState{
+		dxtypes.BGPStatusUp: dxtypes.VirtualInterfaceStateAvailable, dxtypes.BGPStatusDown: dxtypes.VirtualInterfaceStateDown,
+	}[status]
+	for _, w := range wires {
+		if err := machine.Until(o.Context(), 30*time.Second, func() (bool, string, error) {
+			v, err := o.site.AWS.Direct.DescribeVirtualInterfaces(o.Context(), &directconnect.DescribeVirtualInterfacesInput{VirtualInterfaceId: &w.ID})
+			if err != nil {
+				return false, "", err
+			}
+			is := v.VirtualInterfaces[0]
+			ok := is.BgpPeers[0].BgpStatus == status && is.VirtualInterfaceState == state
+			return ok, fmt.Sprint("the session of ", w.ID, " is ", is.BgpPeers[0].BgpStatus, ", the interface ", is.VirtualInterfaceState), nil
+		}); err != nil {
+			o.Fatal(err)
+		}
+	}
+}
+
+// learned are the propagated routes of the VPC's route table.
+func (o *onPrem) learned() (routes []string) {
+	o.Helper()
+	t, err := o.site.AWS.RouteTable(o.Context(), o.site.VPC)
 	if err != nil {
 		o.Fatal(err)
 	}
-	return out.RouteTables[0]
-}
-
-// start starts BIRD.
-func (o *onPrem) start(others ...string) {
-	o.Helper()
-	if err := o.router.Start(amazonSide, customers, others...); err != nil {
-		o.Fatal(err)
+	for _, r := range t.Routes {
+		if r.Origin == ec2types.RouteOriginEnableVgwRoutePropagation && *r.GatewayId == o.gateway {
+			routes = append(routes, *r.DestinationCidrBlock)
+		}
 	}
+	return routes
 }
 
-// session waits until the session is up or down, and the learned routes are
-// these.
-func (o *onPrem) session(status dxtypes.BGPStatus, routes ...string) {
+// routes waits until the learned routes are these.
+func (o *onPrem) routes(want ...string) {
 	o.Helper()
 	if err := machine.Until(o.Context(), 30*time.Second, func() (bool, string, error) {
-		v, err := o.site.AWS.Direct.DescribeVirtualInterfaces(o.Context(), &directconnect.DescribeVirtualInterfacesInput{VirtualInterfaceId: &o.wire})
-		if err != nil {
-			return false, "", err
-		}
-		is := v.VirtualInterfaces[0]
-		state := map[dxtypes.BGPStatus]dxtypes.VirtualInterfaceState{
-			dxtypes.BGPStatusUp: dxtypes.VirtualInterfaceStateAvailable, dxtypes.BGPStatusDown: dxtypes.VirtualInterfaceStateDown,
-		}[status]
-		var have []string
-		for _, r := range o.routeTable().Routes {
-			if r.Origin == ec2types.RouteOriginEnableVgwRoutePropagation && *r.GatewayId == o.gateway {
-				have = append(have, *r.DestinationCidrBlock)
-			}
-		}
-		ok := is.BgpPeers[0].BgpStatus == status && is.VirtualInterfaceState == state && slices.Equal(have, routes)
-		return ok, fmt.Sprint("the session is ", is.BgpPeers[0].BgpStatus, ", the interface ", is.VirtualInterfaceState, ", routes ", have), nil
+		have := o.learned()
+		return slices.Equal(have, want), fmt.Sprint("the routes are ", have), nil
 	}); err != nil {
 		o.Fatal(err)
 	}
@@ -155,7 +139,7 @@ func (o *onPrem) allow(group string, ports ...int32) {
 	for _, p := range ports {
 		if _, err := o.site.AWS.EC2.AuthorizeSecurityGroupIngress(o.Context(), &ec2.AuthorizeSecurityGroupIngressInput{
 			GroupId: &group, IpPermissions: []ec2types.IpPermission{{
-				IpProtocol: aws.String("tcp"), FromPort: &p, ToPort: &p, IpRanges: []ec2types.IpRange{{CidrIp: aws.String(onPremises)}},
+				IpProtocol: aws.String("tcp"), FromPort: &p, ToPort: &p, IpRanges: []ec2types.IpRange{{CidrIp: aws.String(machine.OnPremises)}},
 			}},
 		}); err != nil {
 			o.Fatal(err)
@@ -177,10 +161,12 @@ func (o *onPrem) trace(args ...string) string {
 func TestOnPremises(t *testing.T) {
 	m := start(t)
 	s := site(t, m, accountA, machine.SiteOptions{})
-	o := newOnPrem(t, m, s)
-	o.session(dxtypes.BGPStatusDown)
-	o.start()
-	o.session(dxtypes.BGPStatusUp, onPremises)
+	o := newOnPrem(t, m, s, 1)
+	wire := o.wires[0].ID
+	o.session(dxtypes.BGPStatusDown, o.wires...)
+	o.start(machine.BGP{})
+	o.session(dxtypes.BGPStatusUp, o.wires...)
+	o.routes(machine.OnPremises)
 	o.allow(s.Group, 80)
 
 	instance := func() { o.eventually(accountA+" "+machine.OnPremisesHost+" /", "http://"+machine.BackendAddress+"/") }
@@ -203,7 +189,7 @@ func TestOnPremises(t *testing.T) {
 		}
 	})
 	t.Run("a source that was not announced", func(t *testing.T) {
-		if got := o.trace("--from", o.wire, "--source", "192.168.77.1", "--to", machine.BackendAddress+":80"); !strings.Contains(got, "no-route: no route leads back to 192.168.77.1") {
+		if got := o.trace("--from", wire, "--source", "192.168.77.1", "--to", machine.BackendAddress+":80"); !strings.Contains(got, "no-route: no route leads back to 192.168.77.1") {
 			t.Error(got)
 		}
 		if got := o.trace("--from", "192.168.77.1", "--to", machine.BackendAddress+":80"); !strings.Contains(got, "192.168.77.1: no virtual interface has learned a route to it") {
@@ -211,12 +197,12 @@ func TestOnPremises(t *testing.T) {
 		}
 	})
 	t.Run("the way of a packet", func(t *testing.T) {
-		for _, from := range []string{machine.OnPremisesHost, onPremises, o.wire + "/" + machine.OnPremisesHost} {
-			if got := o.trace("--from", from, "--to", machine.BackendAddress+":80"); !strings.Contains(got, o.wire) || !strings.HasSuffix(got, "\nforwarded\n") {
+		for _, from := range []string{machine.OnPremisesHost, machine.OnPremises, wire + "/" + machine.OnPremisesHost} {
+			if got := o.trace("--from", from, "--to", machine.BackendAddress+":80"); !strings.Contains(got, wire) || !strings.HasSuffix(got, "\nforwarded\n") {
 				t.Errorf("from %s: %s", from, got)
 			}
 		}
-		if got := o.trace("--from", o.backend(), "--to", machine.OnPremisesHost+":7000"); !strings.Contains(got, o.wire) || !strings.HasSuffix(got, "\nforwarded\n") {
+		if got := o.trace("--from", o.backend(), "--to", machine.OnPremisesHost+":7000"); !strings.Contains(got, wire) || !strings.HasSuffix(got, "\nforwarded\n") {
 			t.Error(got)
 		}
 	})
@@ -231,24 +217,43 @@ func TestOnPremises(t *testing.T) {
 	private := func() { o.eventually(accountA+" "+s.Node+" /pets", call...) }
 	private()
 
+	t.Run("is drawn", func(t *testing.T) {
+		texts := []string{"on-premises", "office at EqDC2", "office " + wire, "peer " + o.wires[0].Customer + ", AS 65000, BGP up", machine.OnPremises, "learned", o.gateway}
+		for form, args := range map[string][]string{"outline": {"--width", "100"}, "drawing": {"--width", "400"}, "picture": {"--svg", "-"}} {
+			got := output(t, m.Isthmus(t.Context(), "show", args...))
+			for _, text := range texts {
+				if !strings.Contains(got, text) {
+					t.Errorf("the %s does not have %q:\n%s", form, text, got)
+				}
+			}
+		}
+	})
+
 	// A restart of the control process is no matter for the session.
-	since := o.uptime()
+	since := o.uptime(o.wires[0])
 	kill(t, "control", processes(t, m)["control"])
 	private()
-	if now := o.uptime(); now != since {
+	if now := o.uptime(o.wires[0]); now != since {
 		t.Errorf("the session began anew: %s, before %s", now, since)
 	}
 
 	if err := o.router.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	o.session(dxtypes.BGPStatusDown)
+	o.session(dxtypes.BGPStatusDown, o.wires...)
+	o.routes()
 	if got := o.curl(call...); got != "" {
 		t.Errorf("without a session: %s", got)
 	}
-	cause := "propagated routes of " + o.gateway + " are withdrawn because the BGP session of " + o.wire + " with " + customers + " (AS 65000) is down"
+	outline := output(t, m.Isthmus(t.Context(), "show", "--width", "100"))
+	for _, words := range [][]string{{"BGP down"}, {machine.OnPremises, "withdrawn"}, {"the session ended: "}} {
+		if !hasLine(outline, words...) {
+			t.Errorf("%q is not drawn:\n%s", words, outline)
+		}
+	}
+	cause := "propagated routes of " + o.gateway + " are withdrawn because the BGP session of " + wire + " with " + o.wires[0].Customer + " (AS 65000) is down"
 	for _, args := range [][]string{
-		{"--from", o.wire, "--source", machine.OnPremisesHost, "--to", address + ":443"},
+		{"--from", wire, "--source", machine.OnPremisesHost, "--to", address + ":443"},
 		{"--from", machine.OnPremisesHost, "--to", address + ":443"},
 		{"--from", o.backend(), "--to", machine.OnPremisesHost + ":7000"},
 	} {
@@ -258,17 +263,17 @@ func TestOnPremises(t *testing.T) {
 	}
 	// With a route that the router has not from BGP, the packets are dropped
 	// at the wire.
-	output(t, o.router.Command(t.Context(), "ip", "route", "add", "10.0.0.0/16", "via", amazonSide))
+	output(t, o.router.Command(t.Context(), "ip", "route", "add", "10.0.0.0/16", "via", o.wires[0].Amazon))
 	if got := o.curl(call...); got != "" {
 		t.Errorf("with a route, but no session: %s", got)
 	}
-	if status := output(t, m.Isthmus(t.Context(), "status")); !hasLine(status, "no-route", o.wire) {
+	if status := output(t, m.Isthmus(t.Context(), "status")); !hasLine(status, "no-route", wire) {
 		t.Errorf("no drop is counted:\n%s", status)
 	}
 	output(t, o.router.Command(t.Context(), "ip", "route", "del", "10.0.0.0/16"))
 
-	o.start()
-	o.session(dxtypes.BGPStatusUp, onPremises)
+	o.start(machine.BGP{})
+	o.session(dxtypes.BGPStatusUp, o.wires...)
 	instance()
 	private()
 }
@@ -319,12 +324,15 @@ func (o *onPrem) backend() string {
 	return *n.NetworkInterfaces[0].NetworkInterfaceId
 }
 
-// uptime is since when the router has its session, as BIRD tells.
-func (o *onPrem) uptime() string {
+// uptime is since when the router has its session over a wire, as BIRD tells.
+func (o *onPrem) uptime(w machine.Wire) string {
 	o.Helper()
-	out := output(o.T, o.router.Command(o.Context(), "birdc", "-s", o.router.Control(), "show", "protocols", "aws"))
+	out, err := o.router.BIRD(o.Context(), "show", "protocols", w.Session())
+	if err != nil {
+		o.Fatal(err)
+	}
 	for line := range strings.SplitSeq(out, "\n") {
-		if f := strings.Fields(line); len(f) > 5 && f[0] == "aws" {
+		if f := strings.Fields(line); len(f) > 5 && f[0] == w.Session() {
 			return f[4]
 		}
 	}

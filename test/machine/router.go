@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,14 +9,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/netns"
 )
 
 // Router is an on-premises network 192.168.50.0/24: a customer's router, in a
-// namespace of its own, on which BIRD speaks BGP with a virtual interface, and
-// a host behind it at 192.168.50.10.
+// namespace of its own, on which BIRD speaks BGP with virtual interfaces, and a
+// host behind it at 192.168.50.10.
 type Router struct {
 	Netns      string // path of the router's namespace
 	dir        string
@@ -57,27 +59,33 @@ func (m *Machine) Router() (r *Router, err error) {
 	return r, nil
 }
 
-const birdConf = `router id CUSTOMER;
+// BGP says what a router's BIRD does. One of several sessions takes the place of
+// another that is down.
+type BGP struct {
+	Wires       []Wire
+	HoldSeconds int      // BIRD's own if it is zero
+	AS          int      // 65000 if it is zero
+	Routes      []string // announced beside the network's own
+}
+
+const birdConf = `router id ROUTER;
 protocol device {}
 protocol static lan { ipv4; ROUTES }
 protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }
-protocol bgp aws {
-  local CUSTOMER as 65000; neighbor AMAZON as 64512; connect delay time 1; error wait time 1, 2;
+`
+
+const birdSession = `protocol bgp NAME {
+  local CUSTOMER as ASN; neighbor AMAZON as 64512; connect delay time 1; error wait time 1, 2; HOLD
   ipv4 { import all; export where source = RTS_STATIC; };
 }
 `
 
-// Start starts BIRD, which announces the network and other routes.
-func (r *Router) Start(amazon, customer string, others ...string) error {
-	routes := `route 192.168.50.0/24 via "lan0";`
-	for _, o := range others {
-		routes += fmt.Sprintf(` route %s via "lan0";`, o)
-	}
-	conf := strings.NewReplacer("CUSTOMER", customer, "AMAZON", amazon, "ROUTES", routes).Replace(birdConf)
-	if err := os.WriteFile(filepath.Join(r.dir, "bird.conf"), []byte(conf), 0o644); err != nil {
+// Start starts BIRD.
+func (r *Router) Start(b BGP) error {
+	if err := r.configure(b); err != nil {
 		return err
 	}
-	r.bird = r.Command(context.Background(), "bird", "-f", "-c", filepath.Join(r.dir, "bird.conf"), "-s", r.Control())
+	r.bird = r.Command(context.Background(), "bird", "-f", "-c", r.config(), "-s", r.control())
 	log, err := os.OpenFile(r.LogPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -87,18 +95,54 @@ func (r *Router) Start(amazon, customer string, others ...string) error {
 	return r.bird.Start()
 }
 
+// configure writes BIRD's configuration.
+func (r *Router) configure(b BGP) error {
+	routes := `route 192.168.50.0/24 via "lan0";`
+	for _, o := range b.Routes {
+		routes += fmt.Sprintf(` route %s via "lan0";`, o)
+	}
+	conf := strings.NewReplacer("ROUTER", b.Wires[0].Customer, "ROUTES", routes).Replace(birdConf)
+	hold := ""
+	if b.HoldSeconds > 0 {
+		hold = fmt.Sprintf("hold time %d;", b.HoldSeconds)
+	}
+	for _, w := range b.Wires {
+		conf += strings.NewReplacer("NAME", w.Session(), "CUSTOMER", w.Customer, "AMAZON", w.Amazon, "HOLD", hold, "ASN", fmt.Sprint(cmp.Or(b.AS, 65000))).Replace(birdSession)
+	}
+	return os.WriteFile(r.config(), []byte(conf), 0o644)
+}
+
+// Configure has a running BIRD do something else. Sessions that stay as they
+// are are not disturbed.
+func (r *Router) Configure(ctx context.Context, b BGP) error {
+	if err := r.configure(b); err != nil {
+		return err
+	}
+	_, err := r.BIRD(ctx, "configure")
+	return err
+}
+
+// BIRD gives a command to BIRD, and returns what that answers.
+func (r *Router) BIRD(ctx context.Context, command ...string) (string, error) {
+	return Output(r.Command(ctx, "birdc", append([]string{"-s", r.control()}, command...)...))
+}
+
+// Signal sends BIRD a signal.
+func (r *Router) Signal(s os.Signal) error { return r.bird.Process.Signal(s) }
+
 // LogPath is the file that holds what BIRD logs.
 func (r *Router) LogPath() string { return filepath.Join(r.dir, "log") }
 
-// Control is BIRD's control socket.
-func (r *Router) Control() string { return filepath.Join(r.dir, "ctl") }
+func (r *Router) config() string  { return filepath.Join(r.dir, "bird.conf") }
+func (r *Router) control() string { return filepath.Join(r.dir, "ctl") }
 
 // Stop ends BIRD.
 func (r *Router) Stop() error {
 	if r.bird == nil {
 		return nil
 	}
-	err := r.bird.Process.Signal(os.Interrupt)
+	// One that is stopped does not hear of its end.
+	err := errors.Join(r.Signal(syscall.SIGCONT), r.Signal(os.Interrupt))
 	r.bird.Wait() // it was told to end, so how does not matter
 	r.bird = nil
 	return err

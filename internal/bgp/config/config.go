@@ -43,6 +43,8 @@ type Report struct {
 	Up        bool    `json:"up"`
 	Cause     string  `json:"cause,omitempty"`  // why it is down
 	Routes    []Route `json:"routes,omitempty"` // ascending; none if it is down
+	// HoldSeconds is the hold time of a session that is up; zero: there is none.
+	HoldSeconds int `json:"holdSeconds,omitempty"`
 }
 
 // Route is a route that a router announces.

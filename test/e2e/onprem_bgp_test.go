@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	dxtypes "github.com/aws/aws-sdk-go-v2/service/directconnect/types"
+
+	"github.com/isthmus-net/isthmus/test/machine"
+)
+
+// TestBGP: two virtual interfaces of one gateway, over which BIRD announces the
+// same network. One stands in for the other; sessions end, and the routes with
+// them, when the router falls silent, when it announces too much, and when the
+// BGP process is away for too long; and not when that was killed. Each time the
+// cause is named, and traffic flows afterwards.
+func TestBGP(t *testing.T) {
+	const hold = 5 // seconds: a busy machine may not be silent for as long
+	m := start(t)
+	s := site(t, m, accountA, machine.SiteOptions{})
+	o := newOnPrem(t, m, s, 2)
+	o.allow(s.Group, 80)
+	first, second := o.wires[0], o.wires[1]
+	config := machine.BGP{Wires: o.wires, HoldSeconds: hold}
+	o.start(config)
+
+	flows := func() {
+		t.Helper()
+		o.eventually(accountA+" "+machine.OnPremisesHost+" /", "http://"+machine.BackendAddress+"/")
+	}
+	works := func() {
+		t.Helper()
+		o.session(dxtypes.BGPStatusUp, o.wires...)
+		flows()
+	}
+	works()
+	o.routes(machine.OnPremises)
+	// backWay waits until the VPC answers the network by a wire.
+	backWay := func(w machine.Wire) {
+		t.Helper()
+		o.tells(w.ID, "--from", o.backend(), "--to", machine.OnPremisesHost+":7000")
+	}
+	// stopped waits until nothing leads to the network any more, because of a
+	// cause.
+	stopped := func(cause string) {
+		t.Helper()
+		o.session(dxtypes.BGPStatusDown, o.wires...)
+		o.routes()
+		for _, w := range o.wires {
+			o.tells("stopped: no-route: ", "--from", w.ID+"/"+machine.OnPremisesHost, "--to", machine.BackendAddress+":80")
+			o.tells("the BGP session of "+w.ID+" with "+w.Customer+" (AS 65000) is down: "+cause, "--from", o.backend(), "--to", machine.OnPremisesHost+":7000")
+			m.Logged(t, "msg=\"BGP session\" process=bgp interface="+w.ID+" up=false routes=0 cause=\""+cause)
+		}
+	}
+
+	t.Run("one wire stands in for another", func(t *testing.T) {
+		backWay(first)
+		o.bird("disable", first.Session())
+		o.session(dxtypes.BGPStatusDown, first)
+		backWay(second)
+		o.session(dxtypes.BGPStatusUp, second)
+		flows()
+		if got := o.learned(); !slices.Equal(got, []string{machine.OnPremises}) {
+			t.Errorf("routes %v", got)
+		}
+		o.tells("no-route: ", "--from", first.ID+"/"+machine.OnPremisesHost, "--to", machine.BackendAddress+":80")
+		o.bird("enable", first.Session())
+		works()
+		backWay(first)
+	})
+	t.Run("the router falls silent", func(t *testing.T) {
+		o.signal(syscall.SIGSTOP)
+		stopped("the session ended: nothing came from the router for the hold time")
+		o.signal(syscall.SIGCONT)
+		works()
+	})
+	t.Run("the BGP process is killed", func(t *testing.T) {
+		before := []string{o.uptime(first), o.uptime(second)}
+		old := processes(t, m)["bgp"]
+		kill(t, "bgp", old)
+		if err := machine.Until(t.Context(), patience, func() (bool, string, error) {
+			if got := o.learned(); !slices.Equal(got, []string{machine.OnPremises}) {
+				return false, "", fmt.Errorf("routes %v while the process is away", got)
+			}
+			now := []string{o.uptime(first), o.uptime(second)}
+			return now[0] != before[0] && now[1] != before[1], fmt.Sprintf("the router's sessions are of %v", now), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		works()
+	})
+	t.Run("the BGP process stays away", func(t *testing.T) {
+		bgp := processes(t, m)["bgp"]
+		// Who would start it anew is stopped.
+		signal := func(s syscall.Signal) {
+			if err := m.Server().Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		signal(syscall.SIGSTOP)
+		defer signal(syscall.SIGCONT)
+		kill(t, "bgp", bgp)
+		o.session(dxtypes.BGPStatusDown, o.wires...)
+		o.routes()
+		signal(syscall.SIGCONT)
+		works()
+	})
+	t.Run("a router of another AS", func(t *testing.T) {
+		if err := o.router.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		wrong := config
+		wrong.AS = 65001
+		o.start(wrong)
+		stopped("the router is of another AS")
+	})
+	t.Run("too many routes", func(t *testing.T) {
+		if err := o.router.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		many := config
+		for i := range 100 {
+			many.Routes = append(many.Routes, fmt.Sprintf("172.16.%d.0/24", i))
+		}
+		o.start(many)
+		stopped("the router announced more than 100 routes")
+		// The session's pause is over for a new process.
+		many.Routes = many.Routes[:99]
+		if err := o.router.Configure(t.Context(), many); err != nil {
+			t.Fatal(err)
+		}
+		kill(t, "bgp", processes(t, m)["bgp"])
+		works()
+		want := append(many.Routes, machine.OnPremises)
+		slices.SortFunc(want, func(a, b string) int { return netip.MustParsePrefix(a).Compare(netip.MustParsePrefix(b)) })
+		o.routes(want...)
+	})
+}
+
+// tells waits until a trace says something.
+func (o *onPrem) tells(text string, args ...string) {
+	o.Helper()
+	if err := machine.Until(o.Context(), patience, func() (bool, string, error) {
+		got := o.trace(args...)
+		return strings.Contains(got, text), got, nil
+	}); err != nil {
+		o.Errorf("trace %q: want %q: %v", args, text, err)
+	}
+}
+
+func (o *onPrem) signal(s syscall.Signal) {
+	o.Helper()
+	if err := o.router.Signal(s); err != nil {
+		o.Fatal(err)
+	}
+}
+
+func (o *onPrem) bird(command ...string) {
+	o.Helper()
+	if out, err := o.router.BIRD(o.Context(), command...); err != nil {
+		o.Fatalf("%v: %s", err, out)
+	}
+}
