@@ -3,6 +3,7 @@ package alb
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -20,12 +21,15 @@ type Options struct {
 	Upstream upstream.Options // AnyCertificate is set: AWS verifies none
 	// Access gets a line for each request, Log what concerns the process.
 	Access, Log *slog.Logger
+	// AccessFile, if not nil, gets a line for each request in AWS's format.
+	AccessFile io.Writer
 }
 
 // Balancer serves the configuration that was applied last.
 type Balancer struct {
 	options  Options
 	current  atomic.Pointer[snapshot]
+	file     *logFile // nil without AccessFile
 	applying sync.Mutex
 }
 
@@ -45,8 +49,18 @@ func New(o Options) *Balancer {
 	}
 	o.Upstream.AnyCertificate = true
 	b := &Balancer{options: o}
+	if o.AccessFile != nil {
+		b.file = newLogFile(o.AccessFile, o.Log)
+	}
 	b.current.Store(&snapshot{})
 	return b
+}
+
+// Close writes what is left of the access log. No request may be under way.
+func (b *Balancer) Close() {
+	if b.file != nil {
+		b.file.close()
+	}
 }
 
 // Apply serves a new configuration from the next request on. Requests under
@@ -89,6 +103,9 @@ func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
 	}
 	b.options.Access.LogAttrs(context.Background(), slog.LevelInfo, "request",
 		slog.Int("elb_status_code", status), slog.String("error", "request: "+refusal.Reason))
+	if b.file != nil {
+		b.file.write(b.current.Load().refusedLine(status, time.Now()))
+	}
 	r := page(status)
 	return &http1.Response{Status: r.Status, Header: r.Header, Body: r.Body, Length: r.Length}
 }
@@ -132,6 +149,7 @@ func (x *exchange) decide(port uint16) (*action, *message.Response) {
 		a, x.priority = &x.listener.actions[i], x.listener.config.Rules[i].Priority
 		var err error
 		if x.routed, x.rehosted, err = x.listener.changes[i].Apply(x.request); err != nil {
+			x.transformFailed = true
 			return nil, x.fail(500, "rule: "+err.Error())
 		}
 	}

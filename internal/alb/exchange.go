@@ -25,8 +25,10 @@ type exchange struct {
 	// is set if they gave it another host.
 	routed   *message.Request
 	rehosted bool
-	start    time.Time
-	traceID  string
+	// transformFailed says that they made no request that can be sent.
+	transformFailed bool
+	start           time.Time
+	traceID         string
 
 	listener *listener
 	priority int    // of the rule; 0 for the default one
@@ -35,6 +37,8 @@ type exchange struct {
 	target   *target
 	location string // of a redirect
 
+	called       time.Time // when the target was
+	body         *requestBody
 	targetStatus int
 	targetTime   time.Duration // to the header of the target's response
 	gone         bool          // the client closed the connection before the response
@@ -60,12 +64,15 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 			r.Header.Set("Connection", "close")
 		}
 	}
-	done := r.Done
+	done, responded := r.Done, time.Now()
 	r.Done = func(sent int64, err error) {
 		if done != nil {
 			done(sent, err)
 		}
-		x.log(r, sent, err)
+		status := x.log(r, sent, err)
+		if f := x.balancer.file; f != nil {
+			f.write(x.accessLine(r, entry{status: status, sent: sent, responded: responded, ended: time.Now()}))
+		}
 	}
 	return r
 }
@@ -80,10 +87,11 @@ func (s *snapshot) clientKeepAlive() time.Duration {
 // statusGone is what AWS logs for a client that did not wait for its answer.
 const statusGone = 460
 
-// log writes the access log's line. The names are those of the fields of AWS's
-// access logs.
-func (x *exchange) log(r *message.Response, sent int64, err error) {
-	status := r.Status
+// log writes the line of the process's own log, which has the cause of a
+// failure, and returns the status as logs have it. The names are those of the
+// fields of AWS's access logs.
+func (x *exchange) log(r *message.Response, sent int64, err error) (status int) {
+	status = r.Status
 	if x.gone || errors.Is(err, message.ErrClientGone) && sent == 0 {
 		status = statusGone
 	}
@@ -98,7 +106,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 		level = slog.LevelWarn
 	}
 	if !x.balancer.options.Access.Enabled(context.Background(), level) {
-		return
+		return status
 	}
 	attrs := []slog.Attr{
 		slog.String("client", x.request.Client.String()),
@@ -134,6 +142,18 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 		attrs = append(attrs, slog.String("error", x.cause))
 	}
 	x.balancer.options.Access.LogAttrs(context.Background(), level, "request", attrs...)
+	return status
+}
+
+// received is how many bytes of the request's body came.
+func (x *exchange) received() int64 {
+	switch {
+	case x.request.Length > 0:
+		return x.request.Length
+	case x.body != nil:
+		return x.body.read.Load()
+	}
+	return 0
 }
 
 // statusText is the reason phrase, in which AWS differs from the RFC.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
@@ -70,6 +71,7 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	ctx, cancel := context.WithCancelCause(ctx)
 	clock := upstream.NewClock(idle, func() { cancel(upstream.ErrTimeout) })
 	incoming := &requestBody{source: out.Body, clock: clock}
+	x.body = incoming
 	if out.Body != nil {
 		out.Body = incoming
 		if out.Length >= 0 && out.Length <= replayable {
@@ -85,9 +87,9 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	clock.Resume()
 	t := x.target
 	t.outstanding.Add(1)
-	begin := time.Now()
+	x.called = time.Now()
 	response, err := t.pool.Do(ctx, out)
-	x.targetTime = time.Since(begin)
+	x.targetTime = time.Since(x.called)
 	if err != nil {
 		t.outstanding.Add(-1)
 		clock.Stop()
@@ -138,6 +140,7 @@ func (x *exchange) failTarget(e *upstream.Error) *message.Response {
 type requestBody struct {
 	source io.Reader
 	clock  *upstream.Clock
+	read   atomic.Int64 // bytes
 
 	mu  sync.Mutex
 	err error
@@ -147,6 +150,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.clock.Pause()
 	n, err := b.source.Read(p)
 	b.clock.Resume()
+	b.read.Add(int64(n))
 	if err != nil && err != io.EOF {
 		b.mu.Lock()
 		b.err = err

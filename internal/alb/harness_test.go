@@ -97,8 +97,14 @@ type node struct {
 
 func startNode(t *testing.T, c *config.Config, change ...func(*upstream.Options)) *node {
 	t.Helper()
+	return startNodeWith(t, c, nil, change...)
+}
+
+// startNodeWith starts a node with an access log.
+func startNodeWith(t *testing.T, c *config.Config, file io.Writer, change ...func(*upstream.Options)) *node {
+	t.Helper()
 	n := &node{t: t, log: &logBuffer{}}
-	o := Options{Access: slog.New(slog.NewJSONHandler(n.log, nil))}
+	o := Options{Access: slog.New(slog.NewJSONHandler(n.log, nil)), AccessFile: file}
 	for _, f := range change {
 		f(&o.Upstream)
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
@@ -27,6 +29,9 @@ type Process struct {
 	AllowRoot bool
 	Access    *slog.Logger // gets a line for each request
 	Log       *slog.Logger
+	// AccessFile, if not empty, is the path of a file that is there, and gets a
+	// line for each request in AWS's format.
+	AccessFile string
 }
 
 // Main runs the process of a node, inside the namespace of its ENI, until ctx
@@ -38,14 +43,19 @@ func Main(ctx context.Context, p Process) error {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
+	file, err := openAccessFile(p.AccessFile)
+	if err != nil {
+		return err
+	}
 	// The balancer is made before the client whose requests it needs.
 	var client *feed.Client
-	b := New(Options{Access: p.Access, Log: p.Log, Upstream: upstream.Options{Dialing: upstream.Dialing{
+	b := New(Options{Access: p.Access, AccessFile: file, Log: p.Log, Upstream: upstream.Options{Dialing: upstream.Dialing{
 		Explain: func(ctx context.Context, _ netip.Addr, dst netip.AddrPort) (upstream.Explanation, error) {
 			return explain(ctx, client, dst)
 		},
 	}}})
 	d := &doors{handler: b.Handler, refuse: b.Refuse, drain: p.Drain, log: p.Log, open: map[uint16]*door{}}
+	defer b.Close()
 	defer d.close()
 	client = feed.Dial(feed.ClientOptions{
 		Path: p.Feed, Role: feed.Role(config.Role(p.ENI)), Log: p.Log,
@@ -69,6 +79,18 @@ func Main(ctx context.Context, p Process) error {
 		return err
 	}
 	return nil
+}
+
+// openAccessFile is nil for no path.
+func openAccessFile(path string) (io.Writer, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open access log: %w", err)
+	}
+	return f, nil
 }
 
 // explain asks the control process, which traces the packet from the node's

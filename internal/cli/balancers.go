@@ -2,7 +2,11 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb"
@@ -69,6 +73,11 @@ func (s *server) startBalancer(eni string, number uint32) error {
 		return err
 	}
 	cmd := albCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), ENI: eni}
+	if s.ALBAccessLog != "" {
+		if cmd.AccessLog, err = accessFile(s.ALBAccessLog, eni, int(uid)); err != nil {
+			return err
+		}
+	}
 	_, err = s.sup.Start(supervise.Spec{
 		Name: albName(eni), Args: cmd.args(), UID: uid, GID: gid,
 		Netns: func() (*netns.NS, error) { return netns.Open(s.dir.Namespace(eni)) },
@@ -76,19 +85,39 @@ func (s *server) startBalancer(eni string, number uint32) error {
 	return err
 }
 
+// accessFile makes the file of a node's access log, into which the node's user
+// alone may write.
+func accessFile(dir, eni string, uid int) (string, error) {
+	path := filepath.Join(dir, eni+".log")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW, 0o640)
+	if err != nil {
+		return "", fmt.Errorf("make access log: %w", err)
+	}
+	defer f.Close()
+	if err := f.Chown(uid, 0); err != nil {
+		return "", fmt.Errorf("make access log: %w", err)
+	}
+	return path, nil
+}
+
 type albCmd struct {
 	logFlags
-	Feed string
-	ENI  string `name:"eni"`
+	Feed      string
+	ENI       string `name:"eni"`
+	AccessLog string
 }
 
 func (c *albCmd) Run(ctx context.Context, env *Env) error {
 	return role(ctx, env, func(ctx context.Context) error {
 		log := c.logger(albName(c.ENI), env)
-		return alb.Main(ctx, alb.Process{ENI: c.ENI, Feed: c.Feed, Drain: drainTime, Access: log, Log: log})
+		return alb.Main(ctx, alb.Process{ENI: c.ENI, Feed: c.Feed, Drain: drainTime, Access: log, Log: log, AccessFile: c.AccessLog})
 	})
 }
 
 func (c *albCmd) args() []string {
-	return append(append([]string{"alb"}, c.logFlags.args()...), "--feed", c.Feed, "--eni", c.ENI)
+	args := append(append([]string{"alb"}, c.logFlags.args()...), "--feed", c.Feed, "--eni", c.ENI)
+	if c.AccessLog != "" {
+		args = append(args, "--access-log", c.AccessLog)
+	}
+	return args
 }

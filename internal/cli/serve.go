@@ -36,6 +36,7 @@ type serveCmd struct {
 	DNSListen              netip.AddrPort `name:"dns-listen" help:"Address at which names are answered for this machine; loopback only." placeholder:"IP:PORT"`
 	DNSForward             netip.AddrPort `name:"dns-forward" help:"Resolver that is asked about names of the outside; nobody is if it is not given." placeholder:"IP:PORT"`
 	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
+	ALBAccessLog           string         `name:"alb-access-log" help:"Directory in which the access logs of Application Load Balancers are kept, in AWS's format, a file for each node." placeholder:"DIR"`
 	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
 	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
 }
@@ -47,6 +48,7 @@ packets keep flowing until isthmus down.`,
 		"isthmus serve",
 		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
 		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
+		"isthmus serve --alb-access-log /var/log/isthmus",
 		"isthmus serve --run-dir /tmp/i/run --data-dir /srv/i   # a second instance, in another network namespace",
 	)
 }
@@ -127,10 +129,36 @@ func (c *serveCmd) prepare(dir node.Dir) error {
 	if err := reachable(dir.FeedDir()); err != nil {
 		return err
 	}
+	if err := c.prepareAccessLog(); err != nil {
+		return err
+	}
 	if len(c.EtcdEndpoints) > 0 {
 		return nil
 	}
 	return claimData(c.DataDir)
+}
+
+// prepareAccessLog makes the directory, through which nodes' users come to
+// their files.
+func (c *serveCmd) prepareAccessLog() (err error) {
+	if c.ALBAccessLog == "" {
+		return nil
+	}
+	if c.ALBAccessLog, err = filepath.Abs(c.ALBAccessLog); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.ALBAccessLog, 0o755); err != nil {
+		return fmt.Errorf("make directory of access logs: %w", err)
+	}
+	info, err := os.Stat(c.ALBAccessLog)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode().Perm()&0o001 == 0:
+		return fmt.Errorf("--alb-access-log %s: load balancers have no privileges, and can't reach their files there (mode %04o): chmod o+x it, or choose another directory",
+			c.ALBAccessLog, info.Mode().Perm())
+	}
+	return reachable(c.ALBAccessLog)
 }
 
 // server is a running isthmus serve.

@@ -20,7 +20,15 @@ import (
 
 // TestALB: an Application Load Balancer between a client and nginx, in one VPC.
 func TestALB(t *testing.T) {
-	m := start(t)
+	logs, err := os.MkdirTemp("", "isthmus-logs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(logs)
+	if err := os.Chmod(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := start(t, "--alb-access-log", logs)
 	a := site(t, m, accountA, machine.SiteOptions{})
 	b := newBalancer(t, a)
 	red, green := b.addTarget(t, m, "red"), b.addTarget(t, m, "green")
@@ -121,6 +129,18 @@ func TestALB(t *testing.T) {
 			}
 		}
 		attributes(t, a, both, "stickiness.enabled", "false")
+	})
+	t.Run("access log", func(t *testing.T) {
+		b.modify(t, forwardTo(both))
+		b.answers(t, client, "uri=/logged", []string{at + "/logged"})
+		line := regexp.MustCompile(`(?m)^http \S+Z app/web/\w+ ` + regexp.QuoteMeta(client.address) + `:\d+ 10\.0\.1\.\d+:8080 .* 200 200 .*"GET http://` + b.nodes[0].address + `:80/logged HTTP/1\.1" .*"forward"`)
+		err := machine.Until(t.Context(), patience, func() (bool, string, error) {
+			text, err := os.ReadFile(filepath.Join(logs, b.nodes[0].eni+".log"))
+			return line.Match(text), string(text), err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("rewrites and headers", func(t *testing.T) { b.rewritesAndHeaders(t, client, groups["green"]) })
 	t.Run("behind a Network Load Balancer", func(t *testing.T) { b.behindNetwork(t, m, client) })

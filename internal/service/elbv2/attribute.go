@@ -17,7 +17,12 @@ type attribute struct {
 	least, most int
 	// free, if it is there, decides what other values may be set.
 	free func(string) error
+	// instead says what there is in the place of a setting that is refused.
+	instead string
 }
+
+// logFiles is what there is in the place of logs in S3.
+const logFiles = "; access logs of Application Load Balancers are written to files by isthmus serve --alb-access-log"
 
 // crossZoneKey is an attribute of load balancers and of target groups.
 const crossZoneKey = "load_balancing.cross_zone.enabled"
@@ -41,7 +46,7 @@ func (a attribute) check(value string) error {
 	if len(a.others) > 0 {
 		return invalid("'%s' cannot be set to '%s'", a.key, value)
 	}
-	return unsupported("Isthmus supports only '%s' as the value of '%s'", a.initial, a.key)
+	return unsupported("Isthmus supports only '%s' as the value of '%s'%s", a.initial, a.key, a.instead)
 }
 
 // balancerAttributes are those of load balancers of a type.

@@ -11,7 +11,7 @@ import (
 
 // applicationAttributes are those of Application Load Balancers.
 var applicationAttributes = []attribute{
-	{key: "access_logs.s3.enabled", initial: "false"},
+	{key: "access_logs.s3.enabled", initial: "false", instead: logFiles},
 	{key: "access_logs.s3.bucket"},
 	{key: "access_logs.s3.prefix"},
 	{key: "client_keep_alive.seconds", initial: "3600", least: 60, most: 604800},
