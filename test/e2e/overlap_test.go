@@ -67,7 +67,7 @@ func TestOverlap(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		x.stops(t)
+		x.isReset(t)
 		endpointBecomes(t, b, ofBob, "rejected")
 		traces(t, bob, toB, "not-accepted")
 		becomes(t, false, bob.curlTo(t, toB))

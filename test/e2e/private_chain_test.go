@@ -69,6 +69,16 @@ func TestPrivateAPIAcrossAccounts(t *testing.T) {
 			want(fmt.Sprintf("200 %s %s %s", accountB, b.Node, path))
 			lead(8081)
 			want(fmt.Sprintf("200 %s %s %s", accountC, c.Node, path))
+			// A rule of the third account shows at the next request, though the
+			// kept connection would go on.
+			if err := c.Revoke(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want("50")
+			if err := c.Allow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want(fmt.Sprintf("200 %s %s %s", accountC, c.Node, path))
 		})
 	}
 	t.Run("the third account refuses", func(t *testing.T) {
