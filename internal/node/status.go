@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/supervise"
@@ -37,7 +38,7 @@ type InterfaceStatus struct {
 
 // LinkStatus is a way from one network into another.
 type LinkStatus struct {
-	Kind string `json:"kind"` // "privatelink" or "nat"
+	Kind string `json:"kind"` // "privatelink", "resolver", "virtual-interface" or "nat"
 	From string `json:"from"` // the ENI that is dialled, or from which is sent
 	To   string `json:"to"`   // the load balancer's ENI, or the ENI as which is sent; may be empty
 	// Networks of both ends, vpc-….
@@ -103,9 +104,24 @@ func link(from, to tables.ENI, networks map[uint32]string) LinkStatus {
 		Open: to.ID != "", Owner: from.Owner,
 	}
 	if from.Kind == tables.Endpoint {
-		l.Kind, l.Open = "privatelink", l.Open && from.Available
+		l.Kind, l.Open = endpointKind(from), l.Open && from.Available
 	}
 	return l
+}
+
+// endpointKind says what an endpoint of the data plane is to people.
+func endpointKind(e tables.ENI) string {
+	switch {
+	case isResolver(e):
+		return "resolver"
+	case strings.HasPrefix(e.Owner, "dxvif-"):
+		return "virtual-interface"
+	}
+	return "privatelink"
+}
+
+func isResolver(e tables.ENI) bool {
+	return e.Kind == tables.Endpoint && slices.Contains(e.Addresses, resource.LinkLocalResolver)
 }
 
 // InterfaceOf finds an ENI's id by its number; empty if there is none.
@@ -136,7 +152,7 @@ func (n *Node) Resolver(eni string) netip.Addr {
 	}
 	network := networkOf(n.tables, &n.tables.ENIs[i])
 	for _, e := range n.tables.ENIs {
-		if e.Network == network && e.Kind == tables.Endpoint && slices.Contains(e.Addresses, resource.LinkLocalResolver) {
+		if e.Network == network && isResolver(e) {
 			return e.Addresses[0]
 		}
 	}
