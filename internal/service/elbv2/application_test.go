@@ -93,7 +93,17 @@ func TestApplicationLoadBalancer(t *testing.T) {
 
 	_, err = f.SetSubnets(f.ctx, &api.SetSubnetsInput{LoadBalancerArn: lb.LoadBalancerArn, Subnets: []string{f.subA.ID}})
 	wantError(t, err, "ValidationError", "At least two subnets")
+	f.update(func(tx *store.Tx) error { // the data plane serves it
+		b, _ := store.LoadBalancers.Get(tx, row.ARN)
+		b.State = "active"
+		store.LoadBalancers.Put(tx, b)
+		return nil
+	})
 	must[*api.SetSubnetsOutput](t)(f.SetSubnets(f.ctx, &api.SetSubnetsInput{LoadBalancerArn: lb.LoadBalancerArn, Subnets: []string{f.subA2.ID, f.subB.ID}}))
+	after := must[*api.DescribeLoadBalancersOutput](t)(f.DescribeLoadBalancers(f.ctx, &api.DescribeLoadBalancersInput{LoadBalancerArns: []string{row.ARN}}))
+	if state := *after.LoadBalancers[0].State.Code; state != "active" {
+		t.Errorf("with other subnets it is %s, want active", state)
+	}
 	moved, _ := store.LoadBalancers.Get(f.db.View(), row.ARN)
 	if moved.Zones[0].Subnet != f.subA2.ID || moved.Zones[1] != row.Zones[1] {
 		t.Errorf("zones = %+v", moved.Zones)

@@ -164,7 +164,8 @@ func showZones(zones []resource.LoadBalancerZone) []*api.AvailabilityZone {
 }
 
 // SetSubnets replaces the subnets of a load balancer. Zones may be added and
-// removed; a node that stays keeps its subnet and address.
+// removed; a node that stays keeps its subnet and address. The state stays:
+// "provisioning" is only the initial one.
 func (s *Service) SetSubnets(ctx context.Context, in *api.SetSubnetsInput) (*api.SetSubnetsOutput, error) {
 	sc := scopeOf(ctx)
 	nodes, err := readNodes(in.Subnets, in.SubnetMappings)
@@ -187,9 +188,6 @@ func (s *Service) SetSubnets(ctx context.Context, in *api.SetSubnetsInput) (*api
 		}
 		if nodes[0].vpc != lb.VPC {
 			return unsupported("All subnets must belong to the same VPC: '%s'", lb.VPC)
-		}
-		if lb.Type == resource.ApplicationLoadBalancer {
-			lb.State = provisioning // until the new nodes serve
 		}
 		var zones []resource.LoadBalancerZone
 		for _, n := range nodes {
