@@ -171,7 +171,11 @@ func readdress(nl *netlink.Handle, link netlink.Link, s spec) error {
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
-	want := []netip.Prefix{netip.PrefixFrom(s.primary, s.subnet.Bits())}
+	bits := s.subnet.Bits()
+	if s.source != s.primary { // which sends into another network: nobody is a neighbour
+		bits = 32
+	}
+	want := []netip.Prefix{netip.PrefixFrom(s.primary, bits)}
 	for _, a := range s.extra {
 		want = append(want, netip.PrefixFrom(a, 32))
 	}

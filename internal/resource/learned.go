@@ -55,3 +55,6 @@ func (r *RouteTable) Propagated(v *VPC, learned []LearnedRoute) []LearnedRoute {
 func (v *VPC) Covers(p netip.Prefix) bool {
 	return slices.ContainsFunc(v.CIDRs, func(c netip.Prefix) bool { return c.Bits() <= p.Bits() && c.Contains(p.Addr()) })
 }
+
+// Overlaps says whether a range has an address in common with one of the VPC's.
+func (v *VPC) Overlaps(p netip.Prefix) bool { return slices.ContainsFunc(v.CIDRs, p.Overlaps) }

@@ -10,7 +10,8 @@ import (
 
 // FunctionRange is the range of the network of programs that reach customers'
 // VPCs through VPC links. No VPC of a customer's can have it: whatever address
-// a program dials is one of the customer's, and never its own.
+// a program dials is one of the customer's, and never its own. (A virtual
+// interface may have addresses there, if a customer asks for them.)
 var FunctionRange = netip.MustParsePrefix("169.254.0.0/17")
 
 // CreateFunction makes the two ENIs of a program outside every customer's VPC:

@@ -183,6 +183,11 @@ func apart(t *testing.T, m *machine.Machine, a *machine.Site, f, g *host) {
 			}
 		}
 	}
+	// The network that its own addresses are of is not its neighbourhood: a
+	// virtual interface of its VPC may have an address there.
+	if via := sourceTo(t, f, "169.254.10.1"); via != sourceOf(t, f) {
+		t.Errorf("it sends to %s from %s", "169.254.10.1", via)
+	}
 	// From the address that is not the link's it reaches nothing at all.
 	mine := programAddresses(t, m, f)
 	for _, from := range mine {
@@ -272,10 +277,16 @@ func programAddresses(t *testing.T, m *machine.Machine, h *host) (addresses []st
 // sourceOf is the address from which a host sends.
 func sourceOf(t *testing.T, h *host) string {
 	t.Helper()
+	return sourceTo(t, h, machine.BackendAddress)
+}
+
+// sourceTo is the address from which a program sends to another.
+func sourceTo(t *testing.T, h *host, to string) string {
+	t.Helper()
 	var routes []struct {
 		Source netip.Addr `json:"prefsrc"`
 	}
-	out := output(t, h.exec(t.Context(), "ip", "-json", "route", "get", machine.BackendAddress))
+	out := output(t, h.exec(t.Context(), "ip", "-json", "route", "get", to))
 	if err := json.Unmarshal([]byte(out), &routes); err != nil || len(routes) != 1 {
 		t.Fatalf("route: %s, %v", out, err)
 	}

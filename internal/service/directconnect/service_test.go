@@ -219,7 +219,7 @@ func TestRefused(t *testing.T) {
 		message := c.message
 		if message == "" {
 			g, _ := store.VPNGateways.Get(f.db.View(), f.gateway)
-			message = "Addresses 10.0.9.1/30 and 10.0.9.2/30 are in a range of " + g.VPC
+			message = "Addresses 10.0.9.1/30 and 10.0.9.2/30 overlap with a range of " + g.VPC
 		}
 		_, err := f.CreatePrivateVirtualInterface(ctx, f.private(102, c.change))
 		refused(t, c.name, err, message)

@@ -161,15 +161,16 @@ func (sc scope) fit(tx *store.Tx, v *resource.VirtualInterface) error {
 			return invalid("Addresses %s and %s overlap with those of another virtual interface of %s", v.AmazonAddress, v.CustomerAddress, g.ID)
 		}
 	}
-	if network, ok := store.VPCs.Get(tx, g.VPC); ok && network.Covers(v.AmazonAddress.Masked()) {
-		return invalid("Addresses %s and %s are in a range of %s", v.AmazonAddress, v.CustomerAddress, network.ID)
+	if network, ok := store.VPCs.Get(tx, g.VPC); ok && network.Overlaps(v.AmazonAddress.Masked()) {
+		return invalid("Addresses %s and %s overlap with a range of %s", v.AmazonAddress, v.CustomerAddress, network.ID)
 	}
 	return nil
 }
 
 // freeWire chooses the first /30 of the upper half of 169.254.0.0/16 that
-// overlaps with nothing in use; nothing if there is none. The lower half is that
-// of programs outside every VPC, so that what they dial is never a wire.
+// overlaps with nothing in use; nothing if there is none. The lower half is left
+// to programs outside every VPC, whose own addresses they can't dial; a wire
+// there must be asked for.
 func freeWire(used []netip.Prefix) (amazon, customer netip.Prefix) {
 	for n := 128 << 8; n < 1<<16; n += 4 {
 		at := func(i int) netip.Prefix {

@@ -91,8 +91,8 @@ func (s *Service) AttachVpnGateway(ctx context.Context, in *ec2.AttachVpnGateway
 			}
 		}
 		for x := range store.VirtualInterfaces.Scan(tx) {
-			if x.Gateway == g.ID && (v.Covers(x.AmazonAddress.Masked()) || v.Covers(x.CustomerAddress.Masked())) {
-				return invalidValue("The addresses of virtual interface %s of %s are in a range of %s", x.ID, g.ID, v.ID)
+			if x.Gateway == g.ID && v.Overlaps(x.AmazonAddress.Masked()) {
+				return invalidValue("The addresses %s and %s of virtual interface %s of %s overlap with a range of %s", x.AmazonAddress, x.CustomerAddress, x.ID, g.ID, v.ID)
 			}
 		}
 		g.VPC = v.ID

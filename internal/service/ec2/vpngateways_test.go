@@ -184,7 +184,16 @@ func TestPropagatedRoutes(t *testing.T) {
 	wantError(t, "delete with a virtual interface", err, "IncorrectState", "The vpnGateway '"+g+"' has virtual interface dxvif-1 and cannot be deleted.")
 
 	w := f.vpc(f.ctx, "10.1.0.0/16")
-	wantError(t, "attach to a VPC with the wire's addresses", f.attach(g, w), "InvalidParameterValue", "The addresses of virtual interface dxvif-1 of "+g+" are in a range of "+w)
+	wantError(t, "attach to a VPC with the wire's addresses", f.attach(g, w), "InvalidParameterValue",
+		"The addresses 10.1.0.1/30 and 10.1.0.2/30 of virtual interface dxvif-1 of "+g+" overlap with a range of "+w)
+	f.edit(func(tx *store.Tx) {
+		x, _ := store.VirtualInterfaces.Get(tx, "dxvif-1")
+		x.AmazonAddress, x.CustomerAddress = netip.MustParsePrefix("10.2.0.1/24"), netip.MustParsePrefix("10.2.0.2/24")
+		store.VirtualInterfaces.Put(tx, x)
+	})
+	w = f.vpc(f.ctx, "10.2.0.128/28")
+	wantError(t, "attach to a VPC within the wire's range", f.attach(g, w), "InvalidParameterValue",
+		"The addresses 10.2.0.1/24 and 10.2.0.2/24 of virtual interface dxvif-1 of "+g+" overlap with a range of "+w)
 	if slices.ContainsFunc(store.VPNGateways.List(f.db.View()), func(g *resource.VPNGateway) bool { return g.VPC != "" }) {
 		t.Error("it is attached")
 	}
