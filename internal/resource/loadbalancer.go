@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -170,4 +171,21 @@ func LoadBalancerOf(arn string) string {
 		name = name[:i]
 	}
 	return head + ":loadbalancer/" + name
+}
+
+// UnmarshalJSON reads what earlier versions stored too: one target group, in
+// the place of the default actions.
+func (l *Listener) UnmarshalJSON(b []byte) error {
+	type plain Listener
+	stored := struct {
+		*plain
+		TargetGroup string `json:"targetGroup"`
+	}{plain: (*plain)(l)}
+	if err := json.Unmarshal(b, &stored); err != nil {
+		return err
+	}
+	if l.DefaultActions == nil && stored.TargetGroup != "" {
+		l.DefaultActions = []Action{{Forward: &Forward{Groups: []WeightedGroup{{TargetGroup: stored.TargetGroup, Weight: 1}}}}}
+	}
+	return nil
 }
