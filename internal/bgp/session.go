@@ -41,6 +41,9 @@ type observation struct {
 // to look once more if nothing happens; zero: never.
 func (s *session) next(o observation, now time.Time) (r config.Report, known bool, again time.Time) {
 	r.Interface = s.Interface
+	if o.established && len(o.routes) > config.MaxRoutes {
+		return r, false, time.Time{} // the server is about to end it
+	}
 	if o.established {
 		if s.begun.IsZero() {
 			s.begun, s.was, s.overLimit = now, true, time.Time{}

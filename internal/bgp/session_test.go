@@ -30,7 +30,7 @@ func TestNext(t *testing.T) {
 			{config.HoldTime - 1, down, false, "unknown", ""}, {config.HoldTime, down, false, "down", "no router has connected"},
 		},
 		"too many routes": {
-			{0, up, true, "up", ""}, {1, over, false, "down", "more than 100 routes"}, {2, down, false, "down", "more than 100 routes"}, {3, up, true, "up", ""},
+			{0, up, true, "up", ""}, {1, observation{established: true, routes: make([]config.Route, config.MaxRoutes+1)}, true, "unknown", ""}, {1, over, false, "down", "more than 100 routes"}, {2, down, false, "down", "more than 100 routes"}, {3, up, true, "up", ""},
 		},
 		"why it ended": {
 			{0, up, true, "up", ""}, {1, observation{cause: cause{text: "nothing came"}}, false, "down", "the session ended: nothing came"},

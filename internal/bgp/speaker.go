@@ -220,31 +220,31 @@ func (s *session) path(p netip.Prefix) (*apiutil.Path, error) {
 
 // observe reads what state the sessions are in.
 func (s *speaker) observe(ctx context.Context) (map[string]observation, error) {
+	// The routes first: those of a session that ends meanwhile are not taken for
+	// all that is left of it.
+	routes := map[string][]config.Route{}
+	for id, x := range s.sessions {
+		var err error
+		if routes[id], err = s.routes(x); err != nil {
+			return nil, err
+		}
+	}
 	seen := map[string]observation{}
 	err := s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
-		state := p.GetState()
+		id, state := p.GetConf().GetVrf(), p.GetState()
 		o := observation{
 			established: state.GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED,
 			tooMany:     state.GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT,
 			hold:        time.Duration(p.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second,
+			routes:      routes[id],
 		}
 		if peer, err := netip.ParseAddr(p.GetConf().GetNeighborAddress()); err == nil {
 			o.cause = s.causes.of(peer)
 		}
-		seen[p.GetConf().GetVrf()] = o
+		seen[id] = o
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list BGP peers: %w", err)
-	}
-	for id, o := range seen {
-		x := s.sessions[id]
-		if x == nil || !o.established {
-			continue
-		}
-		if o.routes, err = s.routes(x); err != nil {
-			return nil, err
-		}
-		seen[id] = o
 	}
 	return seen, nil
 }

@@ -19,7 +19,7 @@ import (
 // BGP process is away for too long; and not when that was killed. Each time the
 // cause is named, and traffic flows afterwards.
 func TestBGP(t *testing.T) {
-	const hold = 5 // seconds: a busy machine may not be silent for as long
+	const hold = 4 // seconds: a busy machine may not be silent for as long
 	m := start(t)
 	s := site(t, m, accountA, machine.SiteOptions{})
 	o := newOnPrem(t, m, s, 2)

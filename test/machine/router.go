@@ -75,7 +75,7 @@ protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }
 `
 
 const birdSession = `protocol bgp NAME {
-  local CUSTOMER as ASN; neighbor AMAZON as 64512; connect delay time 1; error wait time 1, 2; HOLD
+  local CUSTOMER as ASN; neighbor AMAZON as 64512; connect delay time 1; connect retry time 1; error wait time 1, 1; HOLD
   ipv4 { import all; export where source = RTS_STATIC; };
 }
 `
