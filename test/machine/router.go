@@ -112,16 +112,6 @@ func (r *Router) configure(b BGP) error {
 	return os.WriteFile(r.config(), []byte(conf), 0o644)
 }
 
-// Configure has a running BIRD do something else. Sessions that stay as they
-// are are not disturbed.
-func (r *Router) Configure(ctx context.Context, b BGP) error {
-	if err := r.configure(b); err != nil {
-		return err
-	}
-	_, err := r.BIRD(ctx, "configure")
-	return err
-}
-
 // BIRD gives a command to BIRD, and returns what that answers.
 func (r *Router) BIRD(ctx context.Context, command ...string) (string, error) {
 	return Output(r.Command(ctx, "birdc", append([]string{"-s", r.control()}, command...)...))
