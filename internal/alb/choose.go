@@ -52,7 +52,7 @@ func (g *group) choose() *target {
 	turn := g.turn.Add(1)
 	switch g.Algorithm {
 	case config.WeightedRandom:
-		return targets[rand.IntN(len(targets))]
+		return random(targets)
 	case config.LeastOutstandingRequests:
 		// Those that are equal take turns.
 		least := targets[turn%n]

@@ -100,6 +100,7 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 		return nil, x.failTarget(err)
 	}
 	x.targetStatus = response.Status
+	t.vitals.add(response.Status >= 500)
 	if response.Tunnel != nil {
 		clock.Stop()
 		response.Done = func(int64, error) {
@@ -128,6 +129,9 @@ func (x *exchange) failBody(err error) *message.Response {
 // have waited in vain, 502 where the target is at fault.
 func (x *exchange) failTarget(e *upstream.Error) *message.Response {
 	x.gone = e.Layer == upstream.LayerClient
+	if !x.gone {
+		x.target.vitals.add(true)
+	}
 	switch e.Kind {
 	case upstream.Timeout, upstream.Unavailable:
 		return x.fail(504, e.Error())

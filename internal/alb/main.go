@@ -75,6 +75,11 @@ func Main(ctx context.Context, p Process) error {
 			return nil
 		},
 	})
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	go b.watch(watching, func(ctx context.Context, found []config.Anomaly) error {
+		return client.Call(ctx, "anomalies", found, nil)
+	})
 	if err := client.Run(ctx); ctx.Err() == nil {
 		return err
 	}

@@ -70,7 +70,8 @@ type target struct {
 	*config.Target
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
-	slowStart   *slowStart    // nil for a target that is given its full share
+	vitals      *vitals
+	slowStart   *slowStart // nil for a target that is given its full share
 }
 
 // compile makes a snapshot, with the connections of the one before wherever
@@ -152,12 +153,12 @@ func (g *group) startSlowly(before *snapshot, now time.Time) {
 }
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
-	t := &target{Target: c, outstanding: new(atomic.Int64)}
+	t := &target{Target: c, outstanding: new(atomic.Int64), vitals: new(vitals)}
 	way := way.Upstream{
 		Key: key.group, Destinations: []way.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
 	}
 	if old := before.targets[key]; old != nil {
-		t.outstanding = old.outstanding
+		t.outstanding, t.vitals = old.outstanding, old.vitals
 		if old.pool.Serves(&way, false) {
 			t.pool = old.pool
 		}

@@ -160,6 +160,7 @@ func (a *albCompiler) group(lb *resource.LoadBalancer, g *resource.TargetGroup, 
 	if v := g.Attributes["load_balancing.algorithm.type"]; v != "" {
 		out.Algorithm = config.Algorithm(v)
 	}
+	out.AnomalyMitigation = g.Attributes["load_balancing.algorithm.anomaly_mitigation"] == "on"
 	registered := 0
 	for _, t := range eligible(g.Targets, zone, lb, g) {
 		out.Targets = append(out.Targets, config.Target{ID: t.ID, Zone: t.Zone, Address: addrPort(t), Health: a.targetHealth(g, t)})

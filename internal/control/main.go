@@ -121,5 +121,6 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
 	c.feed.Handle("callers", only(roleGateway, c.callers))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
+	c.feed.Handle("anomalies", c.reportAnomalies)
 	c.feed.Handle("bgp", only(roleBGP, c.reportBGP))
 }

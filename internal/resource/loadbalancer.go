@@ -160,6 +160,23 @@ func TargetHealthKey(group, target string, port int) string {
 	return group + "|" + target + "|" + strconv.Itoa(port)
 }
 
+// NodeAnomalies are the targets that a node of an Application Load Balancer
+// finds anomalous, or gives less than their share; there is no row without any.
+type NodeAnomalies struct {
+	Interface string          `json:"interface"` // the node's, eni-…
+	Targets   []TargetAnomaly `json:"targets"`
+}
+
+// Key is the node's interface.
+func (n *NodeAnomalies) Key() string { return n.Interface }
+
+// TargetAnomaly is one such target.
+type TargetAnomaly struct {
+	Target    string `json:"target"` // TargetHealthKey
+	Anomalous bool   `json:"anomalous"`
+	Mitigated bool   `json:"mitigated"`
+}
+
 // LoadBalancerOf is the ARN of the load balancer that a listener's ARN belongs
 // to; any other ARN is returned as it is.
 func LoadBalancerOf(arn string) string {

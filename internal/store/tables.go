@@ -19,6 +19,7 @@ var (
 	ListenerRules      = NewTable[resource.ListenerRule]("listener-rules")
 	TargetGroups       = NewTable[resource.TargetGroup]("target-groups")
 	TargetHealth       = NewTable[resource.TargetHealth]("target-health")
+	NodeAnomalies      = NewTable[resource.NodeAnomalies]("node-anomalies")
 	VPCLinksV1         = NewTable[resource.VPCLinkV1]("vpc-links-v1")
 	VPCLinksV2         = NewTable[resource.VPCLinkV2]("vpc-links-v2")
 	VPNGateways        = NewTable[resource.VPNGateway]("vpn-gateways")

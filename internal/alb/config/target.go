@@ -9,6 +9,9 @@ type TargetGroup struct {
 	// as AWS does not.
 	HTTPS     bool      `json:"https,omitempty"`
 	Algorithm Algorithm `json:"algorithm"`
+	// AnomalyMitigation gives targets that fail more often than others less
+	// (WeightedRandom).
+	AnomalyMitigation bool `json:"anomalyMitigation,omitempty"`
 	// Stickiness is nil if requests of a client need not go to one target.
 	Stickiness *Stickiness `json:"stickiness,omitempty"`
 	// SlowStartSeconds, if not zero, is how long the share of a target that has

@@ -152,7 +152,7 @@ func TestApplicationGroups(t *testing.T) {
 	const failover, routing = "target_group_health.dns_failover.minimum_healthy_targets.", "target_group_health.unhealthy_state_routing.minimum_healthy_targets."
 	for _, ok := range [][]string{
 		{"slow_start.duration_seconds", "30"}, {"slow_start.duration_seconds", "900"}, {"slow_start.duration_seconds", "0"},
-		{"load_balancing.algorithm.type", "weighted_random"}, {"load_balancing.algorithm.type", "round_robin"},
+		{"load_balancing.algorithm.type", "weighted_random", "load_balancing.algorithm.anomaly_mitigation", "on"}, {"load_balancing.algorithm.anomaly_mitigation", "off"}, {"load_balancing.algorithm.type", "round_robin"},
 		{failover + "count", "3", routing + "count", "3"}, {failover + "count", "off"}, {failover + "percentage", "60", routing + "percentage", "50"},
 		{failover + "count", "1", failover + "percentage", "off", routing + "count", "1", routing + "percentage", "off"},
 		{"stickiness.enabled", "true"}, {"stickiness.lb_cookie.duration_seconds", "60"}, {"stickiness.enabled", "true", "stickiness.type", "app_cookie", "stickiness.app_cookie.cookie_name", "SID"},
@@ -176,6 +176,7 @@ func TestApplicationGroups(t *testing.T) {
 		{"ValidationError", "1 to 100", []string{routing + "percentage", "101"}},
 		{"ValidationError", "1 to 1000", []string{routing + "count", "off"}},
 		{"InvalidConfigurationRequest", "cross-zone", []string{crossZoneKey, "false"}},
+		{"InvalidConfigurationRequest", "Anomaly mitigation", []string{"load_balancing.algorithm.anomaly_mitigation", "on"}},
 		{"InvalidConfigurationRequest", "weighted_random", []string{"load_balancing.algorithm.type", "weighted_random"}},
 		{"ValidationError", "not recognized", []string{"preserve_client_ip.enabled", "true"}},
 	} {
@@ -482,4 +483,41 @@ func TestBalancerAsTarget(t *testing.T) {
 	}
 	_, err = f.DeleteLoadBalancer(f.ctx, &api.DeleteLoadBalancerInput{LoadBalancerArn: f.lb.LoadBalancerArn})
 	wantError(t, err, "ResourceInUse", *f.lb.LoadBalancerArn)
+}
+
+// TestAnomalyDetection: what the nodes of the balancer found is told if it is
+// asked for.
+func TestAnomalyDetection(t *testing.T) {
+	f := newRules(t)
+	must[*api.RegisterTargetsOutput](t)(f.RegisterTargets(f.ctx, &api.RegisterTargetsInput{TargetGroupArn: f.targets.TargetGroupArn, Targets: []*api.TargetDescription{
+		{Id: wire.Ptr("10.0.1.9")}, {Id: wire.Ptr("10.0.1.10")},
+	}}))
+	lb, _ := store.LoadBalancers.Get(f.db.View(), *f.lb.LoadBalancerArn)
+	f.update(func(tx *store.Tx) error {
+		key := resource.TargetHealthKey(*f.targets.TargetGroupArn, "10.0.1.9", 80)
+		store.NodeAnomalies.Put(tx, &resource.NodeAnomalies{Interface: lb.Zones[0].Interface, Targets: []resource.TargetAnomaly{{Target: key, Anomalous: true}}})
+		store.NodeAnomalies.Put(tx, &resource.NodeAnomalies{Interface: lb.Zones[1].Interface, Targets: []resource.TargetAnomaly{{Target: key, Mitigated: true}}})
+		return nil
+	})
+	describe := func(include ...string) (got []string) {
+		out := must[*api.DescribeTargetHealthOutput](t)(f.DescribeTargetHealth(f.ctx, &api.DescribeTargetHealthInput{TargetGroupArn: f.targets.TargetGroupArn, Include: include}))
+		for _, h := range out.TargetHealthDescriptions {
+			if a := h.AnomalyDetection; a != nil {
+				got = append(got, *h.Target.Id+" "+*a.Result+" "+*a.MitigationInEffect)
+			}
+		}
+		return got
+	}
+	if got := describe(); got != nil {
+		t.Errorf("not asked for: %q", got)
+	}
+	for _, include := range []string{"AnomalyDetection", "All"} {
+		if got := describe(include); !slices.Equal(got, []string{"10.0.1.9 anomalous yes", "10.0.1.10 normal no"}) {
+			t.Errorf("%s: %q", include, got)
+		}
+	}
+	must[*api.DeleteLoadBalancerOutput](t)(f.DeleteLoadBalancer(f.ctx, &api.DeleteLoadBalancerInput{LoadBalancerArn: f.lb.LoadBalancerArn}))
+	if left := store.NodeAnomalies.List(f.db.View()); len(left) != 0 {
+		t.Errorf("left: %+v", left)
+	}
 }

@@ -46,7 +46,7 @@ var applicationAttributes = []attribute{
 // applicationGroupAttributes are those of target groups over HTTP.
 var applicationGroupAttributes = []attribute{
 	{key: "deregistration_delay.timeout_seconds", initial: "300", least: 0, most: 3600},
-	{key: "load_balancing.algorithm.anomaly_mitigation", initial: "off"},
+	{key: "load_balancing.algorithm.anomaly_mitigation", initial: "off", others: []string{"on"}},
 	{key: "load_balancing.algorithm.type", initial: "round_robin", others: []string{"least_outstanding_requests", "weighted_random"}},
 	{key: crossZoneKey, initial: "use_load_balancer_configuration", others: yesNo},
 	{key: "slow_start.duration_seconds", initial: "0", least: 30, most: 900},
@@ -126,6 +126,8 @@ func checkTogether(g *resource.TargetGroup) error {
 		return unsupported("Target group stickiness is not supported while cross-zone load balancing is off")
 	case sticky && algorithm == "weighted_random":
 		return unsupported("Target group stickiness is not supported with the load balancing algorithm 'weighted_random'")
+	case algorithm != "weighted_random" && set("load_balancing.algorithm.anomaly_mitigation") == "on":
+		return unsupported("Anomaly mitigation is only supported with the load balancing algorithm 'weighted_random'")
 	case algorithm != "round_robin" && set("slow_start.duration_seconds") != "0":
 		return unsupported("Slow start is not supported with the load balancing algorithm '%s'", algorithm)
 	}

@@ -146,6 +146,7 @@ func createNode(tx *store.Tx, lb *resource.LoadBalancer, n node) (resource.LoadB
 func deleteNode(tx *store.Tx, z resource.LoadBalancerZone) {
 	vpc.DeleteInterface(tx, z.HealthInterface)
 	vpc.DeleteInterface(tx, z.Interface)
+	store.NodeAnomalies.Delete(tx, z.Interface)
 }
 
 func showZones(zones []resource.LoadBalancerZone) []*api.AvailabilityZone {

@@ -6,7 +6,7 @@ var Partly = map[string]string{
 	"SetIpAddressType":             "to ipv4 only",
 	"ModifyLoadBalancerAttributes": "no logs, no client routing policy, no secondary addresses",
 	"CreateTargetGroup":            "of instances, IPv4 addresses and Application Load Balancers, for HTTP (HTTP1), TCP, UDP and TCP_UDP only",
-	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only; for TCP and UDP no stickiness and no thresholds of health; no anomaly mitigation",
+	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only; for TCP and UDP no stickiness and no thresholds of health",
 	"CreateListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"ModifyListener":               "HTTP; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication",
 	"CreateRule":                   "no authentication",

@@ -32,8 +32,11 @@ func (s *Service) DescribeTargetHealth(ctx context.Context, in *api.DescribeTarg
 		return nil, err
 	}
 	out := &api.DescribeTargetHealthOutput{TargetHealthDescriptions: []*api.TargetHealthDescription{}}
+	anomaly := anomaliesOf(view, g, in.Include)
 	add := func(t resource.Target, v verdict) {
-		out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, showHealth(g, t, v))
+		h := showHealth(g, t, v)
+		h.AnomalyDetection = anomaly(t)
+		out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, h)
 	}
 	judge := judgeOf(view, g)
 	if len(in.Targets) == 0 {
@@ -89,6 +92,42 @@ func judgeOf(r store.Reader, g *resource.TargetGroup) func(resource.Target) verd
 			return verdict{h.State, h.Reason, h.Description}
 		}
 		return registering
+	}
+}
+
+// anomaliesOf returns the function that tells what the nodes of the group's
+// load balancer found of a target, if that is asked for.
+func anomaliesOf(r store.Reader, g *resource.TargetGroup, include []string) func(resource.Target) *api.AnomalyDetection {
+	if len(include) == 0 || slices.Contains(networkProtocols, g.Protocol) {
+		return func(resource.Target) *api.AnomalyDetection { return nil }
+	}
+	found := map[string]resource.TargetAnomaly{}
+	for _, arn := range balancersOf(r, g.ARN) {
+		lb, ok := store.LoadBalancers.Get(r, arn)
+		if !ok {
+			continue
+		}
+		for _, z := range lb.Zones {
+			row, ok := store.NodeAnomalies.Get(r, z.Interface)
+			if !ok {
+				continue
+			}
+			for _, a := range row.Targets {
+				before := found[a.Target]
+				found[a.Target] = resource.TargetAnomaly{Anomalous: before.Anomalous || a.Anomalous, Mitigated: before.Mitigated || a.Mitigated}
+			}
+		}
+	}
+	return func(t resource.Target) *api.AnomalyDetection {
+		a := found[resource.TargetHealthKey(g.ARN, t.ID, t.Port)]
+		out := &api.AnomalyDetection{Result: wire.Ptr(api.AnomalyResultEnumNormal), MitigationInEffect: wire.Ptr(api.MitigationInEffectEnumNo)}
+		if a.Anomalous {
+			out.Result = wire.Ptr(api.AnomalyResultEnumAnomalous)
+		}
+		if a.Mitigated {
+			out.MitigationInEffect = wire.Ptr(api.MitigationInEffectEnumYes)
+		}
+		return out
 	}
 }
 
