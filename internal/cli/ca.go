@@ -6,21 +6,31 @@ import (
 	"os"
 
 	"github.com/isthmus-net/isthmus/internal/node"
+	"github.com/isthmus-net/isthmus/internal/resource"
 )
 
-type caCmd struct{}
+type caCmd struct {
+	ACM bool `name:"acm" help:"The authority behind certificates that were requested of Certificate Manager."`
+}
 
 func (caCmd) Help() string {
 	return examples(`Prints the certificate (PEM) of the authority that vouches for private APIs when
 they are called by HTTPS through an interface endpoint. It vouches for no names
-but theirs.`,
+but theirs. With --acm, that of the authority that issues what is requested of
+Certificate Manager: it vouches for whatever name was asked for, so trust it only
+where you want that.`,
 		"isthmus ca > /usr/local/share/ca-certificates/isthmus.crt && update-ca-certificates",
 		"isthmus ca > ca.pem && isthmus run --subnet subnet-0a1b -- curl --cacert ca.pem https://…",
+		"isthmus ca --acm > acm.pem && isthmus run --subnet subnet-0a1b -- curl --cacert acm.pem https://shop.example",
 	)
 }
 
-func (caCmd) Run(env *Env, dir node.Dir) error {
-	b, err := os.ReadFile(dir.Authority())
+func (c caCmd) Run(env *Env, dir node.Dir) error {
+	use := resource.PrivateAPIs
+	if c.ACM {
+		use = resource.Certificates
+	}
+	b, err := os.ReadFile(dir.Authority(use))
 	if errors.Is(err, os.ErrNotExist) {
 		return node.ErrNotRunning
 	}

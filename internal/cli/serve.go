@@ -21,6 +21,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/node"
+	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
 
@@ -323,12 +324,14 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 	if err != nil {
 		return err
 	}
-	var ca string
-	if err := s.client.Call(ctx, "authority", struct{}{}, &ca); err != nil {
-		return fmt.Errorf("get the authority's certificate: %w", err)
+	var authorities map[resource.AuthorityUse]string
+	if err := s.client.Call(ctx, "authorities", struct{}{}, &authorities); err != nil {
+		return fmt.Errorf("get the authorities' certificates: %w", err)
 	}
-	if err := os.WriteFile(s.dir.Authority(), []byte(ca), 0o644); err != nil {
-		return fmt.Errorf("tell the authority's certificate: %w", err)
+	for use, ca := range authorities {
+		if err := os.WriteFile(s.dir.Authority(use), []byte(ca), 0o644); err != nil {
+			return fmt.Errorf("tell an authority's certificate: %w", err)
+		}
 	}
 	if err := os.WriteFile(s.dir.Endpoints(), append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("tell endpoints: %w", err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 )
 
@@ -19,14 +20,15 @@ func TestAuthority(t *testing.T) {
 	}
 	defer db.Close()
 	now := time.Now()
-	a, err := ensureAuthority(t.Context(), db, region, now)
+	a, err := ensureAuthority(t.Context(), db, region, resource.PrivateAPIs, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := ensureAuthority(t.Context(), db, region, now)
-	if err != nil || again.pem != a.pem {
+	same, err := ensureAuthority(t.Context(), db, region, resource.PrivateAPIs, now)
+	if err != nil || same.PEM != a.PEM {
 		t.Fatalf("another authority, %v", err)
 	}
+	again := &gatewayCertificate{Authority: same, region: region}
 	first, err := again.issue(now)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +43,7 @@ func TestAuthority(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(a.pem)) {
+	if !roots.AppendCertsFromPEM([]byte(a.PEM)) {
 		t.Fatal("the authority's certificate is no PEM")
 	}
 	block, _ := pem.Decode([]byte(first.certificate))
@@ -65,7 +67,7 @@ func TestAuthority(t *testing.T) {
 	// What the authority signs for others is not trusted either.
 	stray := *leaf
 	stray.DNSNames = []string{"s3.amazonaws.com"}
-	signed, err := sign(&stray, again.own, leaf.PublicKey, again.key)
+	signed, err := again.Sign(&stray, leaf.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}

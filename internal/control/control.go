@@ -13,6 +13,7 @@ import (
 	"time"
 
 	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/authority"
 	"github.com/isthmus-net/isthmus/internal/compile"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -30,13 +31,14 @@ const (
 
 // controller turns each snapshot of the store into configuration.
 type controller struct {
-	db     *store.DB
-	feed   *feed.Server
-	region string
-	log    *slog.Logger
-	tracer tracer
-	// authority issues the gateway's certificate.
-	authority *authority
+	db                 *store.DB
+	feed               *feed.Server
+	region             string
+	log                *slog.Logger
+	tracer             tracer
+	gatewayCertificate *gatewayCertificate
+	// certificates is the authority behind Certificate Manager.
+	certificates *authority.Authority
 
 	published map[feed.Role]publication
 	revision  int64             // of the snapshot that was compiled last
@@ -101,11 +103,11 @@ func (c *controller) compile(s *store.Snapshot) error {
 	t := compile.Tables(in)
 	g := compile.Gateway(gateway(s, c.region))
 	compile.Fingerprint(&g, t)
-	leaf, err := c.authority.issue(time.Now())
+	leaf, err := c.gatewayCertificate.issue(time.Now())
 	if err != nil {
 		return err
 	}
-	g.Certificate, g.Key = leaf.certificate, leaf.key
+	g.Certificate, g.Key, g.Authority = leaf.certificate, leaf.key, c.certificates.PEM
 	c.tracer.set(t, s)
 	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region)), roleBGP: compile.BGP(in, c.region)}
 	nodes := compile.ALB(in)
@@ -183,6 +185,9 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 		if _, err := c.db.Update(ctx, succeed(keys, time.Now().UTC().Truncate(time.Millisecond))); err != nil {
 			return 0, err
 		}
+	}
+	if err := c.renewCertificates(ctx, s, time.Now()); err != nil {
+		return 0, err
 	}
 	again, err := c.bgpAway(ctx, s, time.Now())
 	if err != nil {

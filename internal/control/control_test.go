@@ -53,11 +53,15 @@ func newPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	server := feed.NewServer(feed.Options{Log: log})
-	issuer, err := ensureAuthority(ctx, db, region, time.Now())
+	private, err := ensureAuthority(ctx, db, region, resource.PrivateAPIs, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, authority: issuer}
+	certificates, err := ensureAuthority(ctx, db, region, resource.Certificates, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, gatewayCertificate: &gatewayCertificate{Authority: private, region: region}, certificates: certificates}
 	p := &plant{t: t, db: db, socket: socket, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
 	node := feed.Dial(feed.ClientOptions{
 		Path: socket, Role: roleNode, Log: log,

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/service"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
@@ -63,13 +64,17 @@ func Main(ctx context.Context, c Config) (err error) {
 		}
 	}
 
-	issuer, err := ensureAuthority(ctx, db, c.Region, time.Now())
+	private, err := ensureAuthority(ctx, db, c.Region, resource.PrivateAPIs, time.Now())
+	if err != nil {
+		return err
+	}
+	certificates, err := ensureAuthority(ctx, db, c.Region, resource.Certificates, time.Now())
 	if err != nil {
 		return err
 	}
 	ctl := &controller{
 		db: db, region: c.Region, log: c.Log,
-		published: map[feed.Role]publication{}, authority: issuer,
+		published: map[feed.Role]publication{}, gatewayCertificate: &gatewayCertificate{Authority: private, region: c.Region}, certificates: certificates,
 	}
 	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: func(role feed.Role, uid int) bool {
 		return c.Allow == nil || c.Allow(role, uid) || ctl.tracer.allowBalancer(role, uid)
@@ -118,7 +123,9 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("trace", only(roleNode, c.trace))
 	c.feed.Handle("topology", only(roleNode, c.topology))
 	c.feed.Handle("explain", c.tracer.explainTo)
-	c.feed.Handle("authority", only(roleNode, func(context.Context, struct{}) (string, error) { return c.authority.pem, nil }))
+	c.feed.Handle("authorities", only(roleNode, func(context.Context, struct{}) (map[resource.AuthorityUse]string, error) {
+		return map[resource.AuthorityUse]string{resource.PrivateAPIs: c.gatewayCertificate.PEM, resource.Certificates: c.certificates.PEM}, nil
+	}))
 	c.feed.Handle("callers", only(roleGateway, c.callers))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
 	c.feed.Handle("anomalies", c.reportAnomalies)

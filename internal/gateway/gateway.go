@@ -63,6 +63,7 @@ type Gateway struct {
 	options  Options
 	current  atomic.Pointer[snapshot]
 	applying sync.Mutex
+	trust    trust                   // guarded by applying
 	internet map[bool]*upstream.Pool // by whether verification is skipped
 }
 
@@ -85,7 +86,7 @@ func (g *Gateway) Apply(c *config.Config) {
 	g.applying.Lock()
 	defer g.applying.Unlock()
 	next, problems := compile(c)
-	unused := next.usePools(g.current.Load(), c, g.options.Upstream, g.internet)
+	unused := next.usePools(g.current.Load(), c, g.trust.options(g.options.Upstream, c.Authority), g.internet)
 	g.current.Store(next)
 	for _, pool := range unused {
 		pool.Retire()

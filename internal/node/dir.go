@@ -1,6 +1,10 @@
 package node
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/isthmus-net/isthmus/internal/resource"
+)
 
 // Dir is the run directory of an instance: everything of it that a reboot may
 // forget, and the names of all that it made in the kernel.
@@ -46,7 +50,12 @@ func (d Dir) Lock() string { return d.path("lock") }
 // Endpoints is the file that tells clients where the instance listens.
 func (d Dir) Endpoints() string { return d.path("endpoints.json") }
 
-// Authority is the file with the certificate of the local authority.
-func (d Dir) Authority() string { return d.path("ca.pem") }
+// Authority is the file with the certificate of the authority for a use.
+func (d Dir) Authority(use resource.AuthorityUse) string {
+	if use == resource.PrivateAPIs {
+		return d.path("ca.pem")
+	}
+	return d.path("ca-" + string(use) + ".pem")
+}
 
 const fabricName = "fabric"

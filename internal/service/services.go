@@ -2,6 +2,7 @@
 package service
 
 import (
+	"github.com/isthmus-net/isthmus/internal/service/acm"
 	"github.com/isthmus-net/isthmus/internal/service/apigateway"
 	"github.com/isthmus-net/isthmus/internal/service/apigatewayv2"
 	"github.com/isthmus-net/isthmus/internal/service/directconnect"
@@ -11,6 +12,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/service/sts"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/wire"
+	wireacm "github.com/isthmus-net/isthmus/internal/wire/acm"
 	wireapigateway "github.com/isthmus-net/isthmus/internal/wire/apigateway"
 	wireapigatewayv2 "github.com/isthmus-net/isthmus/internal/wire/apigatewayv2"
 	wiredirectconnect "github.com/isthmus-net/isthmus/internal/wire/directconnect"
@@ -27,6 +29,7 @@ func All(db *store.DB) []wire.Service {
 	return []wire.Service{
 		{API: wireec2.API, Server: ec2.New(db), Partly: ec2.Partly},
 		{API: wireelbv2.API, Server: elbv2.New(db), Partly: elbv2.Partly},
+		{API: wireacm.API, Server: acm.New(db), Partly: acm.Partly},
 		{API: wireapigateway.API, Server: apigateway.New(db), Partly: apigateway.Partly},
 		{API: wireapigatewayv2.API, Server: apigatewayv2.New(db), Partly: apigatewayv2.Partly},
 		{API: wireservicediscovery.API, Server: servicediscovery.New(db), Partly: servicediscovery.Partly},

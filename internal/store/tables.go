@@ -27,6 +27,7 @@ var (
 	VirtualInterfaces  = NewTable[resource.VirtualInterface]("virtual-interfaces")
 	BGPSessions        = NewTable[resource.BGPSession]("bgp-sessions")
 	Authorities        = NewTable[resource.Authority]("authorities")
+	Certificates       = NewTable[resource.Certificate]("certificates")
 
 	RestAPIs           = NewTable[resource.RestAPI]("rest-apis")
 	RestResources      = NewTable[resource.RestResource]("rest-resources")

@@ -18,6 +18,9 @@ type Config struct {
 	// chain ends before the authority's own certificate.
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
+	// Authority (PEM) issues certificates of load balancers, and is trusted
+	// behind VPC links only.
+	Authority string `json:"authority,omitempty"`
 }
 
 // Where the gateway listens in API Gateway's VPC for what comes through

@@ -27,6 +27,7 @@ var titles = map[string]string{
 	"apigateway":       "Amazon API Gateway (REST APIs)",
 	"apigatewayv2":     "Amazon API Gateway v2 (HTTP APIs)",
 	"servicediscovery": "AWS Cloud Map",
+	"acm":              "AWS Certificate Manager",
 	"directconnect":    "AWS Direct Connect",
 	"sts":              "AWS Security Token Service",
 }
