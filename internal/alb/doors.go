@@ -2,6 +2,7 @@ package alb
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 // configuration.
 type doors struct {
 	handler func(port uint16) message.Handler
+	tls     func(port uint16) *tls.Config
 	refuse  func(*http1.Refusal) *http1.Response
 	drain   time.Duration // how long requests under way may take at an end
 	log     *slog.Logger
@@ -34,6 +36,7 @@ type doors struct {
 
 type door struct {
 	*socket
+	secure bool
 	server *server.Server
 	tap    *tap
 	served chan struct{} // closed when the server accepts no more
@@ -59,26 +62,28 @@ func (d *doors) set(c *config.Config) error {
 	if d.ended {
 		return errors.New("open listeners: the process ends")
 	}
-	want := map[uint16]bool{}
+	want := map[uint16]bool{} // whether a port is secure
 	for _, l := range c.Listeners {
-		want[l.Port] = true
+		want[l.Port] = l.TLS != nil
 	}
 	for port, o := range d.open {
-		if !want[port] {
+		if _, ok := want[port]; !ok {
 			o.close()
 			d.end(o.server)
 			delete(d.open, port)
 		}
 	}
-	if idle := idleTimeout(&c.Attributes); idle != d.idle {
-		d.idle = idle
-		for port, o := range d.open {
-			d.open[port] = d.serve(o.socket, port)
+	idle := idleTimeout(&c.Attributes)
+	changed := idle != d.idle
+	d.idle = idle
+	for port, o := range d.open {
+		if changed || o.secure != want[port] {
+			d.open[port] = d.serve(o.socket, port, want[port])
 			d.replace(o)
 		}
 	}
 	var errs []error
-	for port := range want {
+	for port, secure := range want {
 		if d.open[port] != nil {
 			continue
 		}
@@ -87,13 +92,13 @@ func (d *doors) set(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("open listener: %w", err))
 			continue
 		}
-		d.open[port] = d.serve(s, port)
+		d.open[port] = d.serve(s, port, secure)
 	}
 	return errors.Join(errs...)
 }
 
 // serve starts a server on a socket.
-func (d *doors) serve(s *socket, port uint16) *door {
+func (d *doors) serve(s *socket, port uint16, secure bool) *door {
 	o := server.Options{
 		HeaderTimeout: min(headerTimeout, d.idle), IdleTimeout: d.idle, StallTimeout: d.idle,
 		// The chain answers above its own limit, which is lower.
@@ -102,10 +107,15 @@ func (d *doors) serve(s *socket, port uint16) *door {
 		Connect:   func(_, _ netip.AddrPort) any { return time.Now() },
 		Log:       d.log,
 	}
-	out := &door{socket: s, server: server.New(d.handler(port), o), tap: s.tap(), served: make(chan struct{})}
+	out := &door{socket: s, secure: secure, server: server.New(d.handler(port), o), tap: s.tap(), served: make(chan struct{})}
+	serve := func() error { return out.server.Serve(out.tap) }
+	if secure {
+		config := d.tls(port)
+		serve = func() error { return out.server.ServeTLS(out.tap, config) }
+	}
 	d.serving.Go(func() {
 		defer close(out.served)
-		if err := out.server.Serve(out.tap); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) {
 			d.log.Error("serve", "address", out.tap.Addr(), "error", err)
 		}
 	})

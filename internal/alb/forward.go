@@ -30,6 +30,7 @@ func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 		Host: x.targetHost(a), Header: targetHeader(x.request, a, x.traceID),
 		Body: x.request.Body, Length: x.request.Length, Secure: x.group.HTTPS,
 	}
+	addTLS(&out.Header, x.request, a, x.listener.config.TLS)
 	if out.Secure {
 		out.ServerName = x.target.Address.Addr().String()
 	}

@@ -1,6 +1,7 @@
 package alb
 
 import (
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -26,6 +27,7 @@ type snapshot struct {
 
 type listener struct {
 	config   *config.Listener
+	tls      *tls.Config // nil for HTTP
 	rules    rule.Rules
 	actions  []action         // of the rules
 	changes  []rule.Transform // likewise
@@ -105,6 +107,9 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 		}
 		if l.fallback, err = s.compileAction(l.config.Default); err != nil {
 			return nil, fmt.Errorf("compile default action of %s: %w", l.config.ARN, err)
+		}
+		if l.tls, err = compileTLS(l.config.TLS, &c.Attributes); err != nil {
+			return nil, fmt.Errorf("compile TLS of %s: %w", l.config.ARN, err)
 		}
 		s.listeners[l.config.Port] = l
 	}

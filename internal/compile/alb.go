@@ -14,9 +14,10 @@ import (
 // of their ENIs.
 func ALB(in Input) map[string]config.Config {
 	a := albCompiler{
-		groups: index(in.TargetGroups),
-		health: map[string]string{},
-		rules:  groupBy(in.ListenerRules, func(r *resource.ListenerRule) string { return r.Listener }),
+		groups:       index(in.TargetGroups),
+		certificates: index(in.Certificates),
+		health:       map[string]string{},
+		rules:        groupBy(in.ListenerRules, func(r *resource.ListenerRule) string { return r.Listener }),
 	}
 	for _, h := range in.TargetHealth {
 		a.health[h.Key()] = h.State
@@ -38,9 +39,10 @@ func ALB(in Input) map[string]config.Config {
 }
 
 type albCompiler struct {
-	groups map[string]*resource.TargetGroup
-	health map[string]string                   // state by TargetHealth.Key
-	rules  map[string][]*resource.ListenerRule // by listener
+	groups       map[string]*resource.TargetGroup
+	certificates map[string]*resource.Certificate
+	health       map[string]string                   // state by TargetHealth.Key
+	rules        map[string][]*resource.ListenerRule // by listener
 }
 
 func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZone, listeners []*resource.Listener) config.Config {
@@ -58,7 +60,7 @@ func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZon
 	}
 	for _, l := range listeners {
 		out := config.Listener{
-			ARN: l.ARN, Port: uint16(l.Port), Default: action(l.DefaultActions),
+			ARN: l.ARN, Port: uint16(l.Port), Default: action(l.DefaultActions), TLS: a.tls(l.TLS),
 			OmitServer: l.Attributes["routing.http.response.server.enabled"] == "false",
 			Headers:    responseHeaders(l.Attributes),
 		}
@@ -89,6 +91,8 @@ func albAttributes(set map[string]string) config.Attributes {
 		XFFClientPort:          set["routing.http.xff_client_port.enabled"] == "true",
 		PreserveHost:           set["routing.http.preserve_host_header.enabled"] == "true",
 		DropInvalidHeaders:     set["routing.http.drop_invalid_header_fields.enabled"] == "true",
+		TLSHeaders:             set["routing.http.x_amzn_tls_version_and_cipher_suite.enabled"] == "true",
+		HTTP1Only:              set["routing.http2.enabled"] == "false",
 	}
 }
 
@@ -156,7 +160,7 @@ func conditions(list []resource.RuleCondition) (out []config.Condition) {
 
 // group compiles a target group as a node in a zone uses it.
 func (a *albCompiler) group(lb *resource.LoadBalancer, g *resource.TargetGroup, zone string) config.TargetGroup {
-	out := config.TargetGroup{ARN: g.ARN, Algorithm: config.RoundRobin, Stickiness: stickiness(g.Attributes)}
+	out := config.TargetGroup{ARN: g.ARN, HTTPS: g.Protocol == "HTTPS", Algorithm: config.RoundRobin, Stickiness: stickiness(g.Attributes)}
 	if v := g.Attributes["load_balancing.algorithm.type"]; v != "" {
 		out.Algorithm = config.Algorithm(v)
 	}

@@ -29,6 +29,7 @@ type Input struct {
 	LoadBalancers     []*resource.LoadBalancer
 	Listeners         []*resource.Listener
 	ListenerRules     []*resource.ListenerRule
+	Certificates      []*resource.Certificate
 	TargetGroups      []*resource.TargetGroup
 	TargetHealth      []*resource.TargetHealth
 	VPNGateways       []*resource.VPNGateway

@@ -20,6 +20,7 @@ func dataPlane(r store.Reader) compile.Input {
 		LoadBalancers:     store.LoadBalancers.List(r),
 		Listeners:         store.Listeners.List(r),
 		ListenerRules:     store.ListenerRules.List(r),
+		Certificates:      store.Certificates.List(r),
 		TargetGroups:      targetGroups(r),
 		TargetHealth:      store.TargetHealth.List(r),
 		VPNGateways:       store.VPNGateways.List(r),

@@ -60,8 +60,10 @@ type Listener struct {
 	Meta
 	ARN          string `json:"arn"`
 	LoadBalancer string `json:"loadBalancer"`
-	Protocol     string `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP"
+	Protocol     string `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP", "HTTPS"
 	Port         int    `json:"port"`
+	// TLS is of an HTTPS listener; nil for all others.
+	TLS *ListenerTLS `json:"tls,omitempty"`
 	// DefaultActions are what is done if no rule says otherwise. A Network
 	// Load Balancer's listener forwards to one target group.
 	DefaultActions []Action          `json:"defaultActions"`
@@ -76,7 +78,7 @@ type TargetGroup struct {
 	Meta
 	ARN         string            `json:"arn"`
 	Name        string            `json:"name"`
-	Protocol    string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP"
+	Protocol    string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP", "HTTPS"
 	Port        int               `json:"port"`
 	VPC         string            `json:"vpc"`
 	TargetType  string            `json:"targetType"` // "ip", "instance" or TargetALB

@@ -40,6 +40,11 @@ type Attributes struct {
 	// DropInvalidHeaders (routing.http.drop_invalid_header_fields.enabled)
 	// leaves out fields with names of other than letters, digits and hyphens.
 	DropInvalidHeaders bool `json:"dropInvalidHeaders,omitempty"`
+	// TLSHeaders (routing.http.x_amzn_tls_version_and_cipher_suite.enabled)
+	// tells targets what was negotiated with the client.
+	TLSHeaders bool `json:"tlsHeaders,omitempty"`
+	// HTTP1Only (routing.http2.enabled is false) offers no HTTP/2 to clients.
+	HTTP1Only bool `json:"http1Only,omitempty"`
 }
 
 // XForwardedFor says what becomes of the field X-Forwarded-For.
@@ -52,10 +57,11 @@ const (
 	XFFRemove   XForwardedFor = "remove"
 )
 
-// Listener is an HTTP listener.
+// Listener is an HTTP or an HTTPS listener.
 type Listener struct {
 	ARN  string `json:"arn"`
 	Port uint16 `json:"port"`
+	TLS  *TLS   `json:"tls,omitempty"` // of an HTTPS listener
 	// Rules in the order of their priorities, without the default one.
 	Rules   []Rule `json:"rules,omitempty"`
 	Default Action `json:"default"`

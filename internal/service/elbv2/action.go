@@ -186,9 +186,9 @@ func (s scope) checkGroups(r store.Reader, lb *resource.LoadBalancer, protocol s
 		if g.VPC != lb.VPC {
 			return unsupported("Target group '%s' and load balancer '%s' must be in the same VPC", g.ARN, lb.ARN)
 		}
-		// A TCP_UDP group takes any listener of a Network Load Balancer; else
-		// the protocols must be the same.
-		if g.Protocol != protocol && (g.Protocol != "TCP_UDP" || protocol == "HTTP") {
+		// Over HTTP and HTTPS any leads to any. A TCP_UDP group takes any listener
+		// of a Network Load Balancer; else the protocols must be the same.
+		if isHTTP(g.Protocol) != isHTTP(protocol) || !isHTTP(protocol) && g.Protocol != protocol && g.Protocol != "TCP_UDP" {
 			return wire.Errorf(400, "IncompatibleProtocols", "A listener with protocol '%s' cannot forward to target group '%s' with protocol '%s'", protocol, g.ARN, g.Protocol)
 		}
 		for _, other := range balancersOf(r, g.ARN) {

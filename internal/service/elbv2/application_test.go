@@ -223,7 +223,7 @@ func TestCreateHTTPListenerRefuses(t *testing.T) {
 			wantError(t, err, c.code, c.text)
 		})
 	}
-	for protocol, code := range map[string]string{"HTTPS": "InvalidConfigurationRequest", "TCP": "ValidationError"} {
+	for protocol, code := range map[string]string{"HTTPS": "ValidationError", "TCP": "ValidationError"} {
 		_, err := f.CreateListener(f.ctx, listenerInput(f.lb.LoadBalancerArn, f.targets.TargetGroupArn, 81, func(in *api.CreateListenerInput) {
 			in.Protocol, in.Certificates = &protocol, nil
 		}))

@@ -75,7 +75,7 @@ var networkAttributes = []attribute{
 // groupAttributes are those of a target group, whose protocol and type decide
 // some defaults.
 func groupAttributes(g *resource.TargetGroup) []attribute {
-	if g.Protocol == "HTTP" {
+	if isHTTP(g.Protocol) {
 		return applicationGroupAttributes
 	}
 	// Datagrams have no stream that a header could begin.
@@ -118,7 +118,7 @@ func groupAttributes(g *resource.TargetGroup) []attribute {
 // be set.
 func listenerAttributes(l *resource.Listener) []attribute {
 	switch l.Protocol {
-	case "HTTP":
+	case "HTTP", "HTTPS":
 		return applicationListenerAttributes
 	case "UDP":
 		return nil

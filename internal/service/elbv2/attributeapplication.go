@@ -32,10 +32,9 @@ var applicationAttributes = []attribute{
 	{key: "routing.http.desync_mitigation_mode", initial: "defensive", others: []string{"monitor", "strictest"}},
 	{key: "routing.http.drop_invalid_header_fields.enabled", initial: "false", others: yesNo},
 	{key: "routing.http.preserve_host_header.enabled", initial: "false", others: yesNo},
-	{key: "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", initial: "false"},
+	{key: "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", initial: "false", others: yesNo},
 	{key: "routing.http.xff_client_port.enabled", initial: "false", others: yesNo},
 	{key: "routing.http.xff_header_processing.mode", initial: "append", others: []string{"preserve", "remove"}},
-	// HTTP/2 comes with TLS only, so both values come to the same.
 	{key: "routing.http2.enabled", initial: "true", others: yesNo},
 	// There is no firewall that could fail, and nobody who could shift a zone
 	// away.
@@ -63,7 +62,7 @@ var applicationGroupAttributes = []attribute{
 
 const healthPrefix = "target_group_health."
 
-// applicationListenerAttributes are those of HTTP listeners.
+// applicationListenerAttributes are those of HTTP and HTTPS listeners.
 var applicationListenerAttributes = append([]attribute{
 	{key: "routing.http.response.server.enabled", initial: "true", others: yesNo},
 }, responseAttributes()...)
@@ -114,7 +113,7 @@ func checkCookieName(name string) error {
 
 // checkTogether checks what several attributes of a target group mean together.
 func checkTogether(g *resource.TargetGroup) error {
-	if g.Protocol != "HTTP" {
+	if !isHTTP(g.Protocol) {
 		return nil
 	}
 	set := func(key string) string { return attributeOf(applicationGroupAttributes, g.Attributes, key) }

@@ -118,7 +118,7 @@ func TestCLIApplication(t *testing.T) {
 	listener := run("create-listener --load-balancer-arn " + lb + " --protocol HTTP --port 80" +
 		" --default-actions Type=fixed-response,FixedResponseConfig={StatusCode=404,MessageBody=none} --query Listeners[0].ListenerArn")
 	wantFailure("create-listener --load-balancer-arn "+lb+" --protocol HTTPS --port 443 --certificates CertificateArn=x --default-actions Type=forward,TargetGroupArn="+group,
-		"An error occurred (InvalidConfigurationRequest) when calling the CreateListener operation: HTTPS listeners are not supported by Isthmus yet; 'HTTP' listeners are")
+		"An error occurred (CertificateNotFound) when calling the CreateListener operation: Certificate 'x' not found")
 	rule := run("create-rule --listener-arn " + listener + " --priority 5 --conditions Field=host-header,Values=a.example.com" +
 		" Field=http-request-method,HttpRequestMethodConfig={Values=[GET,HEAD]} --actions Type=forward,TargetGroupArn=" + group + " --query Rules[0].RuleArn")
 	want("describe-rules --listener-arn "+listener+" --query Rules[].[Priority,IsDefault,Actions[0].Type]", "5 False forward default True fixed-response")

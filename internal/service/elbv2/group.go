@@ -70,17 +70,17 @@ func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
 		return nil, unsupported("Target groups with target type 'lambda' are not supported by Isthmus yet; 'instance', 'ip' and 'alb' are")
 	case g.Protocol == "":
 		return nil, invalid("A protocol must be specified")
-	case g.Protocol != "HTTP" && !slices.Contains(networkProtocols, g.Protocol):
-		return nil, unsupported("Target groups with protocol '%s' are not supported by Isthmus yet; 'HTTP', 'TCP', 'UDP' and 'TCP_UDP' are", g.Protocol)
+	case !isHTTP(g.Protocol) && !slices.Contains(networkProtocols, g.Protocol):
+		return nil, unsupported("Target groups with protocol '%s' are not supported by Isthmus yet; 'HTTP', 'HTTPS', 'TCP', 'UDP' and 'TCP_UDP' are", g.Protocol)
 	case g.TargetType == resource.TargetALB && g.Protocol != "TCP":
 		return nil, invalid("The protocol of a target group with target type 'alb' must be 'TCP', not '%s'", g.Protocol)
 	case g.Port == 0:
 		return nil, invalid("A port must be specified")
 	case g.VPC == "":
 		return nil, invalid("A VPC ID must be specified")
-	case g.Protocol == "HTTP" && wire.Val(in.ProtocolVersion) != "" && *in.ProtocolVersion != "HTTP1":
+	case isHTTP(g.Protocol) && wire.Val(in.ProtocolVersion) != "" && *in.ProtocolVersion != "HTTP1":
 		return nil, unsupported("Target groups with protocol version '%s' are not supported by Isthmus yet; 'HTTP1' is", *in.ProtocolVersion)
-	case g.Protocol != "HTTP" && wire.Val(in.ProtocolVersion) != "":
+	case !isHTTP(g.Protocol) && wire.Val(in.ProtocolVersion) != "":
 		return nil, unsupported("A protocol version cannot be specified for target groups with protocol '%s'", g.Protocol)
 	case wire.Val(in.IpAddressType) == "ipv6":
 		return nil, unsupported("The IP address type 'ipv6' is not supported by Isthmus yet; 'ipv4' is")
@@ -270,7 +270,7 @@ func showGroup(r store.Reader, g *resource.TargetGroup) *api.TargetGroup {
 		TargetType:                 wire.Ptr(g.TargetType),
 		IpAddressType:              wire.Ptr("ipv4"),
 	}
-	if g.Protocol == "HTTP" {
+	if isHTTP(g.Protocol) {
 		out.ProtocolVersion = wire.Ptr("HTTP1")
 	}
 	if h.Protocol != "TCP" {

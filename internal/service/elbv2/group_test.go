@@ -67,7 +67,7 @@ func TestCreateTargetGroupRefuses(t *testing.T) {
 	}{
 		"lambda":            {func(in *input) { in.TargetType = wire.Ptr("lambda") }, "InvalidConfigurationRequest", "'lambda'"},
 		"TLS":               {func(in *input) { in.Protocol = wire.Ptr("TLS") }, "InvalidConfigurationRequest", "'TLS'"},
-		"HTTPS":             {func(in *input) { in.Protocol = wire.Ptr("HTTPS") }, "InvalidConfigurationRequest", "'HTTPS'"},
+		"gRPC over HTTPS":   {func(in *input) { in.Protocol, in.ProtocolVersion = wire.Ptr("HTTPS"), wire.Ptr("GRPC") }, "InvalidConfigurationRequest", "'GRPC'"},
 		"no protocol":       {func(in *input) { in.Protocol = nil }, "ValidationError", "A protocol must be specified"},
 		"no port":           {func(in *input) { in.Port = nil }, "ValidationError", "A port must be specified"},
 		"no VPC":            {func(in *input) { in.VpcId = nil }, "ValidationError", "A VPC ID must be specified"},

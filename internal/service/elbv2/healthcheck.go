@@ -51,13 +51,13 @@ func changeHealthCheck(g *resource.TargetGroup, h resource.HealthCheck, in *api.
 	setNumber(&h.HealthyThreshold, in.HealthyThresholdCount)
 	setNumber(&h.UnhealthyThreshold, in.UnhealthyThresholdCount)
 
-	if protocol == "HTTP" && h.Protocol != "" && h.Protocol != "HTTP" && h.Protocol != "HTTPS" {
-		return h, invalid("Health check protocol '%s' must be one of 'HTTP, HTTPS' for target groups with protocol 'HTTP'", h.Protocol)
+	if isHTTP(protocol) && h.Protocol != "" && h.Protocol != "HTTP" && h.Protocol != "HTTPS" {
+		return h, invalid("Health check protocol '%s' must be one of 'HTTP, HTTPS' for target groups with protocol '%s'", h.Protocol, protocol)
 	}
 	if g.TargetType == resource.TargetALB && h.Protocol != "HTTP" && h.Protocol != "HTTPS" {
 		return h, invalid("Health check protocol '%s' must be one of 'HTTP, HTTPS' for target groups with target type 'alb'", h.Protocol)
 	}
-	if protocol != "HTTP" && (h.Protocol == "TCP" || h.Protocol == "") {
+	if !isHTTP(protocol) && (h.Protocol == "TCP" || h.Protocol == "") {
 		if wire.Val(in.HealthCheckPath) != "" || in.Matcher != nil && wire.Val(in.Matcher.HttpCode) != "" {
 			return h, unsupported("A health check path or matcher cannot be specified for health checks with the protocol 'TCP'")
 		}
@@ -81,7 +81,7 @@ func setNumber(to *int, value *int64) {
 
 // withDefaults fills in what is not set.
 func withDefaults(protocol string, h resource.HealthCheck) resource.HealthCheck {
-	application := protocol == "HTTP"
+	application := isHTTP(protocol)
 	if application {
 		fill(&h.Protocol, "HTTP")
 	}

@@ -30,11 +30,6 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 		return nil, invalid("A listener protocol must be specified")
 	case wire.Val(in.Port) == 0:
 		return nil, invalid("A listener port must be specified")
-	case *in.Protocol == "HTTPS" && isApplication(wire.Val(in.LoadBalancerArn)):
-		return nil, errHTTPS
-	}
-	if err := checkSecurity(in.SslPolicy, in.Certificates, in.AlpnPolicy, in.MutualAuthentication); err != nil {
-		return nil, err
 	}
 	actions, err := readDefaultActions(wire.Val(in.LoadBalancerArn), in.DefaultActions)
 	if err != nil {
@@ -56,9 +51,12 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 		if err := sc.checkListener(tx, lb, l); err != nil {
 			return err
 		}
+		if err := sc.secure(tx, l, security{in.SslPolicy, in.Certificates, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
+			return err
+		}
 		others := listeners(tx, lb.ARN)
 		if old := onPort(others, l.Port); old != nil {
-			if old.Protocol != l.Protocol || !reflect.DeepEqual(old.DefaultActions, l.DefaultActions) || !maps.Equal(old.Tags, l.Tags) {
+			if old.Protocol != l.Protocol || !sameTLS(old.TLS, l.TLS) || !reflect.DeepEqual(old.DefaultActions, l.DefaultActions) || !maps.Equal(old.Tags, l.Tags) {
 				return duplicateListener(lb)
 			}
 			l = old
@@ -119,8 +117,6 @@ func readDefaultActions(balancer string, actions []*api.Action) ([]resource.Acti
 	return readNetworkActions(actions)
 }
 
-var errHTTPS = unsupported("HTTPS listeners are not supported by Isthmus yet; 'HTTP' listeners are")
-
 // checkListener checks what a listener is to be against its load balancer and
 // its target groups.
 func (s scope) checkListener(r store.Reader, lb *resource.LoadBalancer, l *resource.Listener) error {
@@ -133,19 +129,14 @@ func (s scope) checkListener(r store.Reader, lb *resource.LoadBalancer, l *resou
 		return unsupported("TLS listeners are not supported by Isthmus yet; 'TCP', 'UDP' and 'TCP_UDP' listeners are")
 	case !slices.Contains(allowed, l.Protocol):
 		return invalid("Listener protocol '%s' must be one of '%s'", l.Protocol, strings.Join(allowed, ", "))
-	case l.Protocol == "HTTPS":
-		return errHTTPS
 	}
 	return s.checkGroups(r, lb, l.Protocol, l.DefaultActions)
 }
 
-// ModifyListener changes the port, the protocol or the default actions of a
-// listener.
+// ModifyListener changes the port, the protocol, the TLS or the default actions
+// of a listener.
 func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInput) (*api.ModifyListenerOutput, error) {
 	sc := scopeOf(ctx)
-	if err := checkSecurity(in.SslPolicy, in.Certificates, in.AlpnPolicy, in.MutualAuthentication); err != nil {
-		return nil, err
-	}
 	var l *resource.Listener
 	_, err := s.db.Update(ctx, func(tx *store.Tx) (err error) {
 		if l, err = sc.findListener(tx, wire.Val(in.ListenerArn)); err != nil {
@@ -163,6 +154,9 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 			}
 		}
 		if err := sc.checkListener(tx, lb, l); err != nil {
+			return err
+		}
+		if err := sc.secure(tx, l, security{in.SslPolicy, in.Certificates, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
 			return err
 		}
 		if other := onPort(listeners(tx, lb.ARN), l.Port); other != nil && other.ARN != l.ARN {
@@ -234,20 +228,13 @@ func (s *Service) DescribeListeners(ctx context.Context, in *api.DescribeListene
 }
 
 func showListener(l *resource.Listener) *api.Listener {
-	return &api.Listener{
+	out := &api.Listener{
 		ListenerArn:     wire.Ptr(l.ARN),
 		LoadBalancerArn: wire.Ptr(l.LoadBalancer),
 		Port:            wire.Ptr(int64(l.Port)),
 		Protocol:        wire.Ptr(l.Protocol),
 		DefaultActions:  showActions(l.ARN, l.DefaultActions),
 	}
-}
-
-// DescribeListenerCertificates lists no certificates: only TLS listeners have
-// any.
-func (s *Service) DescribeListenerCertificates(ctx context.Context, in *api.DescribeListenerCertificatesInput) (*api.DescribeListenerCertificatesOutput, error) {
-	if _, err := scopeOf(ctx).findListener(s.db.View(), wire.Val(in.ListenerArn)); err != nil {
-		return nil, err
-	}
-	return &api.DescribeListenerCertificatesOutput{Certificates: []*api.Certificate{}}, nil
+	showSecurity(l, out)
+	return out
 }

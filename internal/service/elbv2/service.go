@@ -3,7 +3,7 @@
 //
 // Supported are internal load balancers over IPv4: Network Load Balancers with
 // TCP, UDP and TCP_UDP listeners that forward to one target group, and
-// Application Load Balancers with HTTP listeners and rules. Targets are
+// Application Load Balancers with HTTP and HTTPS listeners and rules. Targets are
 // addresses or instances. Whatever else the API knows is refused with an error that says
 // so; nothing is accepted that has no effect.
 package elbv2

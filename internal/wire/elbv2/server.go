@@ -13,6 +13,7 @@ import (
 // Server serves the supported operations. Errors of type *wire.Error reach the
 // client as they are, any other one as an internal failure.
 type Server interface {
+	AddListenerCertificates(context.Context, *AddListenerCertificatesInput) (*AddListenerCertificatesOutput, error)
 	AddTags(context.Context, *AddTagsInput) (*AddTagsOutput, error)
 	CreateListener(context.Context, *CreateListenerInput) (*CreateListenerOutput, error)
 	CreateLoadBalancer(context.Context, *CreateLoadBalancerInput) (*CreateLoadBalancerOutput, error)
@@ -30,6 +31,7 @@ type Server interface {
 	DescribeLoadBalancerAttributes(context.Context, *DescribeLoadBalancerAttributesInput) (*DescribeLoadBalancerAttributesOutput, error)
 	DescribeLoadBalancers(context.Context, *DescribeLoadBalancersInput) (*DescribeLoadBalancersOutput, error)
 	DescribeRules(context.Context, *DescribeRulesInput) (*DescribeRulesOutput, error)
+	DescribeSSLPolicies(context.Context, *DescribeSSLPoliciesInput) (*DescribeSSLPoliciesOutput, error)
 	DescribeTags(context.Context, *DescribeTagsInput) (*DescribeTagsOutput, error)
 	DescribeTargetGroupAttributes(context.Context, *DescribeTargetGroupAttributesInput) (*DescribeTargetGroupAttributesOutput, error)
 	DescribeTargetGroups(context.Context, *DescribeTargetGroupsInput) (*DescribeTargetGroupsOutput, error)
@@ -41,6 +43,7 @@ type Server interface {
 	ModifyTargetGroup(context.Context, *ModifyTargetGroupInput) (*ModifyTargetGroupOutput, error)
 	ModifyTargetGroupAttributes(context.Context, *ModifyTargetGroupAttributesInput) (*ModifyTargetGroupAttributesOutput, error)
 	RegisterTargets(context.Context, *RegisterTargetsInput) (*RegisterTargetsOutput, error)
+	RemoveListenerCertificates(context.Context, *RemoveListenerCertificatesInput) (*RemoveListenerCertificatesOutput, error)
 	RemoveTags(context.Context, *RemoveTagsInput) (*RemoveTagsOutput, error)
 	SetIpAddressType(context.Context, *SetIpAddressTypeInput) (*SetIpAddressTypeOutput, error)
 	SetRulePriorities(context.Context, *SetRulePrioritiesInput) (*SetRulePrioritiesOutput, error)
@@ -56,6 +59,7 @@ var API = wire.API{
 	Name:  "elbv2",
 	Model: model,
 	Methods: map[string]wire.Method{
+		"AddListenerCertificates":        wire.MethodOf(Server.AddListenerCertificates),
 		"AddTags":                        wire.MethodOf(Server.AddTags),
 		"CreateListener":                 wire.MethodOf(Server.CreateListener),
 		"CreateLoadBalancer":             wire.MethodOf(Server.CreateLoadBalancer),
@@ -73,6 +77,7 @@ var API = wire.API{
 		"DescribeLoadBalancerAttributes": wire.MethodOf(Server.DescribeLoadBalancerAttributes),
 		"DescribeLoadBalancers":          wire.MethodOf(Server.DescribeLoadBalancers),
 		"DescribeRules":                  wire.MethodOf(Server.DescribeRules),
+		"DescribeSSLPolicies":            wire.MethodOf(Server.DescribeSSLPolicies),
 		"DescribeTags":                   wire.MethodOf(Server.DescribeTags),
 		"DescribeTargetGroupAttributes":  wire.MethodOf(Server.DescribeTargetGroupAttributes),
 		"DescribeTargetGroups":           wire.MethodOf(Server.DescribeTargetGroups),
@@ -84,6 +89,7 @@ var API = wire.API{
 		"ModifyTargetGroup":              wire.MethodOf(Server.ModifyTargetGroup),
 		"ModifyTargetGroupAttributes":    wire.MethodOf(Server.ModifyTargetGroupAttributes),
 		"RegisterTargets":                wire.MethodOf(Server.RegisterTargets),
+		"RemoveListenerCertificates":     wire.MethodOf(Server.RemoveListenerCertificates),
 		"RemoveTags":                     wire.MethodOf(Server.RemoveTags),
 		"SetIpAddressType":               wire.MethodOf(Server.SetIpAddressType),
 		"SetRulePriorities":              wire.MethodOf(Server.SetRulePriorities),

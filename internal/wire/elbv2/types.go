@@ -15,6 +15,15 @@ type Action struct {
 	ForwardConfig             *ForwardActionConfig
 }
 
+type AddListenerCertificatesInput struct {
+	ListenerArn  *string
+	Certificates []*Certificate
+}
+
+type AddListenerCertificatesOutput struct {
+	Certificates []*Certificate
+}
+
 type AddTagsInput struct {
 	ResourceArns []string
 	Tags         []*Tag
@@ -70,6 +79,11 @@ type AvailabilityZone struct {
 type Certificate struct {
 	CertificateArn *string
 	IsDefault      *bool
+}
+
+type Cipher struct {
+	Name     *string
+	Priority *int64
 }
 
 type CreateListenerInput struct {
@@ -249,6 +263,18 @@ type DescribeRulesInput struct {
 type DescribeRulesOutput struct {
 	Rules      []*Rule
 	NextMarker *string
+}
+
+type DescribeSSLPoliciesInput struct {
+	Names            []string
+	Marker           *string
+	PageSize         *int64
+	LoadBalancerType *string
+}
+
+type DescribeSSLPoliciesOutput struct {
+	SslPolicies []*SslPolicy
+	NextMarker  *string
 }
 
 type DescribeTagsInput struct {
@@ -491,6 +517,14 @@ type RegisterTargetsInput struct {
 type RegisterTargetsOutput struct {
 }
 
+type RemoveListenerCertificatesInput struct {
+	ListenerArn  *string
+	Certificates []*Certificate
+}
+
+type RemoveListenerCertificatesOutput struct {
+}
+
 type RemoveTagsInput struct {
 	ResourceArns []string
 	TagKeys      []string
@@ -580,6 +614,13 @@ type SetSubnetsOutput struct {
 
 type SourceIpConditionConfig struct {
 	Values []string
+}
+
+type SslPolicy struct {
+	SslProtocols               []string
+	Ciphers                    []*Cipher
+	Name                       *string
+	SupportedLoadBalancerTypes []string
 }
 
 type SubnetMapping struct {

@@ -1,0 +1,19 @@
+package config
+
+// TLS is how a listener makes connections secure.
+type TLS struct {
+	Policy string `json:"policy"` // a name of package sslpolicy
+	// Certificates are chosen from by the name that a client asks for; the
+	// first is for all others.
+	Certificates []Certificate `json:"certificates"`
+	// ClientCertificates asks clients for certificates, and tells targets
+	// whatever they show, without verifying it.
+	ClientCertificates bool `json:"clientCertificates,omitempty"`
+}
+
+// Certificate is a certificate with what leads to its authority, and its key.
+type Certificate struct {
+	ARN   string `json:"arn"`
+	Chain string `json:"chain"` // PEM, the certificate first
+	Key   string `json:"key"`   // PEM, PKCS #8
+}

@@ -1,0 +1,22 @@
+package resource
+
+// ListenerTLS is how a listener makes connections secure.
+type ListenerTLS struct {
+	Policy string `json:"policy"` // the name of a security policy
+	// Certificate is shown to clients that name no host, or one that no other
+	// certificate holds for.
+	Certificate string `json:"certificate"` // ARN
+	// Certificates are chosen from by the host that a client names.
+	Certificates []string `json:"certificates,omitempty"` // ARNs, sorted
+	// ClientCertificates is what becomes of them: "off", or "passthrough":
+	// whatever a client shows is told to the targets.
+	ClientCertificates string `json:"clientCertificates"`
+}
+
+// All are the ARNs of all certificates.
+func (t *ListenerTLS) All() []string {
+	if t == nil {
+		return nil
+	}
+	return append([]string{t.Certificate}, t.Certificates...)
+}
