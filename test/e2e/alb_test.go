@@ -307,6 +307,8 @@ http {
   server {
     listen 8080;
     location / { return 200 "NAME from=$remote_addr host=$http_host uri=$request_uri xff=$http_x_forwarded_for proto=$http_x_forwarded_proto port=$http_x_forwarded_port trace=$http_x_amzn_trace_id\n"; }
+    location /upload { client_max_body_size 10m; proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_method GET; proxy_pass http://127.0.0.1:8080/received; }
+    location /tls { return 200 "NAME tls=$http_x_amzn_tls_version cipher=$http_x_amzn_tls_cipher_suite cert=$http_x_amzn_mtls_clientcert subject=$http_x_amzn_mtls_clientcert_subject\n"; }
   }
 }
 `)

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/directconnect"
@@ -29,6 +30,7 @@ type AWS struct {
 	HTTP    *apigatewayv2.Client
 	Map     *servicediscovery.Client
 	Direct  *directconnect.Client
+	ACM     *acm.Client
 	STS     *sts.Client
 }
 
@@ -60,6 +62,7 @@ func (m *Machine) AWS(account string) AWS {
 		HTTP:    apigatewayv2.NewFromConfig(c),
 		Map:     servicediscovery.NewFromConfig(c),
 		Direct:  directconnect.NewFromConfig(c),
+		ACM:     acm.NewFromConfig(c),
 		STS:     sts.NewFromConfig(c),
 	}
 }
