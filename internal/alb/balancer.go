@@ -64,8 +64,9 @@ func (b *Balancer) Close() {
 }
 
 // Apply serves a new configuration from the next request on. Requests under
-// way end with the one they began with. Connections to targets whose rules
-// have changed are not used again. The configuration must not be changed
+// way end with the one they began with, but for tunnels, which end with the
+// deregistration of their target. Connections to targets whose rules have
+// changed are not used again. The configuration must not be changed
 // afterwards. After an error the one before is served on.
 func (b *Balancer) Apply(c *config.Config) error {
 	b.applying.Lock()
@@ -77,6 +78,10 @@ func (b *Balancer) Apply(c *config.Config) error {
 	}
 	b.current.Store(next)
 	for key, t := range before.targets {
+		// A group that no rule names any more says nothing of its targets.
+		if next.groups[key.group] != nil && next.targets[key] == nil {
+			close(t.gone)
+		}
 		if next.targets[key] == nil || next.targets[key].pool != t.pool {
 			t.pool.Retire()
 		}

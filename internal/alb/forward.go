@@ -104,7 +104,16 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	t.vitals.add(response.Status >= 500)
 	if response.Tunnel != nil {
 		clock.Stop()
+		ended := make(chan struct{})
+		go func() {
+			select {
+			case <-t.gone:
+				response.Tunnel.Close()
+			case <-ended:
+			}
+		}()
 		response.Done = func(int64, error) {
+			close(ended)
 			t.outstanding.Add(-1)
 			cancel(nil)
 		}

@@ -73,7 +73,8 @@ type target struct {
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
 	vitals      *vitals
-	slowStart   *slowStart // nil for a target that is given its full share
+	gone        chan struct{} // over all snapshots; closed when the group has the target no more
+	slowStart   *slowStart    // nil for a target that is given its full share
 }
 
 // compile makes a snapshot, with the connections of the one before wherever
@@ -158,12 +159,12 @@ func (g *group) startSlowly(before *snapshot, now time.Time) {
 }
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
-	t := &target{Target: c, outstanding: new(atomic.Int64), vitals: new(vitals)}
+	t := &target{Target: c, outstanding: new(atomic.Int64), vitals: new(vitals), gone: make(chan struct{})}
 	way := way.Upstream{
 		Key: key.group, Destinations: []way.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
 	}
 	if old := before.targets[key]; old != nil {
-		t.outstanding, t.vitals = old.outstanding, old.vitals
+		t.outstanding, t.vitals, t.gone = old.outstanding, old.vitals, old.gone
 		if old.pool.Serves(&way, false) {
 			t.pool = old.pool
 		}

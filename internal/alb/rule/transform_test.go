@@ -99,3 +99,38 @@ func whole(r *message.Request) string {
 	}
 	return r.Host + " " + url
 }
+
+// No dots lead out of a normalised path.
+func FuzzNormalized(f *testing.F) {
+	f.Add("/a/../%2e%2E/b//./c/..")
+	f.Add("/%252e/%")
+	f.Fuzz(func(t *testing.T, path string) {
+		if !strings.HasPrefix(path, "/") {
+			t.Skip()
+		}
+		once := normalized(path)
+		if !strings.HasPrefix(once, "/") || strings.Contains(once+"/", "/../") || strings.Contains(once+"/", "/./") {
+			t.Errorf("%q becomes %q", path, once)
+		}
+	})
+}
+
+// Whatever an expression and a replacement make is a request that can be sent.
+func FuzzTransform(f *testing.F) {
+	f.Add(`^/v(\d)/(.*)`, "/$2?v=$1", "/v1/a%20b", "x=1")
+	f.Add(`.*`, "$0\r\n", "/", "")
+	f.Fuzz(func(t *testing.T, regex, replace, path, query string) {
+		if len(regex) > 128 || len(path) > 256 || !validURL(path) || strings.Contains(path, "?") || !visible(query) || strings.Contains(query, "#") || CheckRewrite(regex, replace) != nil {
+			t.Skip()
+		}
+		transform, err := NewTransform(config.Rule{URLRewrite: &config.Rewrite{Regex: regex, Replace: replace}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &message.Request{Path: path, Query: query}
+		out, _, err := transform.Apply(r)
+		if err == nil && !validURL(whole(out)[1:]) {
+			t.Errorf("%q", whole(out))
+		}
+	})
+}
