@@ -41,6 +41,14 @@ func (m Matcher) Match(code int) bool {
 	return false
 }
 
+// Highest is the greatest code of the set.
+func (m Matcher) Highest() (code int) {
+	for _, r := range m {
+		code = max(code, r.to)
+	}
+	return code
+}
+
 func parseCode(s string) (int, bool) {
 	if len(s) != 3 || strings.Trim(s, "0123456789") != "" {
 		return 0, false

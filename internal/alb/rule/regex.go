@@ -25,7 +25,7 @@ func ParseRegex(s string) (*regexp.Regexp, error) {
 		return nil, err
 	}
 	if hasUnicodeClass(s) {
-		return nil, errors.New("Unicode character classes are not supported")
+		return nil, errors.New("it has a Unicode character class, which is not supported")
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {

@@ -140,6 +140,8 @@ func TestApplicationGroups(t *testing.T) {
 	}
 	_, err := f.CreateTargetGroup(f.ctx, f.groupInput("x", web, func(in *api.CreateTargetGroupInput) { in.HealthCheckProtocol = wire.Ptr("TCP") }))
 	wantError(t, err, "ValidationError", "'TCP'")
+	_, err = f.CreateTargetGroup(f.ctx, f.groupInput("x", web, func(in *api.CreateTargetGroupInput) { in.Matcher = &api.Matcher{HttpCode: wire.Ptr("200,450-500")} }))
+	wantError(t, err, "ValidationError", "'200-499'")
 
 	set := func(pairs ...string) error {
 		in := &api.ModifyTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn}

@@ -137,8 +137,13 @@ func checkHealthCheck(protocol string, h resource.HealthCheck) error {
 	if _, err := url.ParseRequestURI(h.Path); err != nil || !pathForm.MatchString(h.Path) {
 		return invalid("Health check path '%s' must begin with '/' and can only contain printable ASCII characters, without spaces", h.Path)
 	}
-	if _, err := health.ParseMatcher(h.Matcher); err != nil {
-		return invalid("Health check matcher HTTP code '%s' must be a list of codes and ranges of codes within the range '200-599'", h.Matcher)
+	m, err := health.ParseMatcher(h.Matcher)
+	most := 599
+	if protocol == "HTTP" {
+		most = 499
+	}
+	if err != nil || m.Highest() > most {
+		return invalid("Health check matcher HTTP code '%s' must be a list of codes and ranges of codes within the range '200-%d'", h.Matcher, most)
 	}
 	return nil
 }
