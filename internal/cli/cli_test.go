@@ -147,7 +147,7 @@ func TestRoleArguments(t *testing.T) {
 		&gatewayCmd{logFlags: log, Feed: "/f"},
 		&healthCmd{log, "/f"},
 		&dnsCmd{logFlags: log, Feed: "/f"},
-		&dnsCmd{logFlags: log, Feed: "/f", Host: true, Forward: true},
+		&dnsCmd{logFlags: log, Feed: "/f", Host: true, Forward: true, ForwardStream: "/s"},
 	} {
 		var c commands
 		parser, err := kong.New(&c)

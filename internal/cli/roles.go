@@ -214,11 +214,13 @@ type dnsCmd struct {
 	// API Gateway's VPC, in the order of sockets.
 	Host    bool
 	Forward bool
+	// ForwardStream is the socket of the relay to the same resolver over TCP.
+	ForwardStream string
 }
 
 func (c *dnsCmd) Run(ctx context.Context, env *Env) error {
 	return role(ctx, env, func(ctx context.Context) (err error) {
-		p := dns.Process{Feed: c.Feed, Log: c.logger("dns", env)}
+		p := dns.Process{Feed: c.Feed, ForwardStream: c.ForwardStream, Log: c.logger("dns", env)}
 		next := 0
 		if c.Forward {
 			if p.Forward, err = supervise.Conn(next); err != nil {
@@ -263,7 +265,7 @@ func (c *dnsCmd) args() []string {
 		args = append(args, "--host")
 	}
 	if c.Forward {
-		args = append(args, "--forward")
+		args = append(args, "--forward", "--forward-stream", c.ForwardStream)
 	}
 	return args
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/netns"
 	"github.com/isthmus-net/isthmus/internal/node"
+	"github.com/isthmus-net/isthmus/internal/relay"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
@@ -244,6 +245,14 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 func (s *server) resolve(ctx context.Context) error {
 	c := dnsCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Host: s.DNSListen.IsValid(), Forward: s.DNSForward.IsValid()}
 	listen, inside := c.sockets(s.DNSListen, s.DNSForward)
+	if c.Forward {
+		c.ForwardStream = s.dir.Relay()
+		l, err := relay.Listen(c.ForwardStream, uidDNS)
+		if err != nil {
+			return err
+		}
+		s.group.Go(func() error { return relay.Serve(ctx, l, s.DNSForward, s.log) })
+	}
 	_, err := s.inside(ctx, supervise.Spec{Name: node.OwnerDNS, Args: c.args(), UID: uidDNS, Listen: listen, Inside: inside})
 	return err
 }

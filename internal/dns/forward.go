@@ -14,10 +14,12 @@ import (
 )
 
 // forwarder asks another resolver, by UDP on one connected socket, which the
-// kernel keeps free of what others send.
+// kernel keeps free of what others send; and what does not fit there, once more
+// by a stream.
 type forwarder struct {
-	conn  net.Conn
-	slots chan struct{}
+	conn   net.Conn
+	stream func(context.Context) (net.Conn, error)
+	slots  chan struct{}
 
 	mu      sync.Mutex
 	pending map[uint16]pending
@@ -38,8 +40,8 @@ const (
 )
 
 // newForwarder takes answers from the socket until it is closed.
-func newForwarder(conn net.Conn) *forwarder {
-	f := &forwarder{conn: conn, slots: make(chan struct{}, maxPending), pending: map[uint16]pending{}}
+func newForwarder(conn net.Conn, stream func(context.Context) (net.Conn, error)) *forwarder {
+	f := &forwarder{conn: conn, stream: stream, slots: make(chan struct{}, maxPending), pending: map[uint16]pending{}}
 	go f.receive()
 	return f
 }
@@ -59,8 +61,7 @@ func (f *forwarder) receive() {
 		f.mu.Lock()
 		p, ok := f.pending[m.Id]
 		f.mu.Unlock()
-		q := m.Question[0]
-		if !ok || q.Qtype != p.question.Qtype || q.Qclass != p.question.Qclass || !strings.EqualFold(q.Name, p.question.Name) {
+		if !ok || !answers(m.Question[0], p.question) {
 			continue
 		}
 		select {
@@ -99,6 +100,9 @@ func (f *forwarder) ask(ctx context.Context, question dns.Question) (*dns.Msg, e
 		select {
 		case m := <-answer:
 			again.Stop()
+			if m.Truncated {
+				return f.askWhole(ctx, question)
+			}
 			return m, nil
 		case <-again.C:
 		case <-ctx.Done():
@@ -106,6 +110,36 @@ func (f *forwarder) ask(ctx context.Context, question dns.Question) (*dns.Msg, e
 			return nil, fmt.Errorf("no answer of %s in time", f.conn.RemoteAddr())
 		}
 	}
+}
+
+// askWhole sends a question whose answer is too long for UDP over TCP.
+func (f *forwarder) askWhole(ctx context.Context, question dns.Question) (*dns.Msg, error) {
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s over TCP: %w", f.conn.RemoteAddr(), err)
+	}
+	defer stream.Close()
+	defer context.AfterFunc(ctx, func() { stream.Close() })()
+	c := &dns.Conn{Conn: stream}
+	q := new(dns.Msg)
+	q.SetQuestion(question.Name, question.Qtype)
+	q.Question[0].Qclass = question.Qclass
+	if err := c.WriteMsg(q); err != nil {
+		return nil, fmt.Errorf("ask %s over TCP: %w", f.conn.RemoteAddr(), err)
+	}
+	m, err := c.ReadMsg()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ask %s over TCP: %w", f.conn.RemoteAddr(), err)
+	case !m.Response || m.Truncated || m.Id != q.Id || len(m.Question) != 1 || !answers(m.Question[0], question):
+		return nil, fmt.Errorf("ask %s over TCP: it answers something else", f.conn.RemoteAddr())
+	}
+	return m, nil
+}
+
+// answers says whether what an answer is about was asked.
+func answers(got, asked dns.Question) bool {
+	return got.Qtype == asked.Qtype && got.Qclass == asked.Qclass && strings.EqualFold(got.Name, asked.Name)
 }
 
 // register chooses an id that no question under way has.

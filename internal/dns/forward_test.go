@@ -69,7 +69,7 @@ func TestForwarder(t *testing.T) {
 		right.Question[0].Name = strings.ToUpper(right.Question[0].Name)
 		return []*dns.Msg{otherName, noReply, right, answerTo(q, "late"), otherID}
 	})
-	f := newForwarder(conn)
+	f := newForwarder(conn, nil)
 	var group sync.WaitGroup
 	for i := range 40 { // as many as whose packets a socket has room for
 		group.Go(func() {
@@ -94,14 +94,14 @@ func TestForwarderAsksAgain(t *testing.T) {
 			return nil
 		}
 		return []*dns.Msg{answerTo(q, "at last")}
-	}))
+	}), nil)
 	if _, err := f.ask(t.Context(), dns.Question{Name: "example.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET}); err != nil || asked.Load() != 2 {
 		t.Errorf("asked %d times: %v", asked.Load(), err)
 	}
 }
 
 func TestForwarderGivesUp(t *testing.T) {
-	silent := newForwarder(other(t, func(*dns.Msg) []*dns.Msg { return nil }))
+	silent := newForwarder(other(t, func(*dns.Msg) []*dns.Msg { return nil }), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	question := dns.Question{Name: "example.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET}
@@ -112,6 +112,61 @@ func TestForwarderGivesUp(t *testing.T) {
 		silent.slots <- struct{}{}
 	}
 	if _, err := silent.ask(t.Context(), question); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Error(err)
+	}
+}
+
+// What does not fit into a datagram is asked for over TCP.
+func TestForwarderAsksWhole(t *testing.T) {
+	truncated := func(q *dns.Msg) []*dns.Msg {
+		m := answerTo(q, "some")
+		m.Truncated = true
+		return []*dns.Msg{m}
+	}
+	question := dns.Question{Name: "large.example.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET}
+	for name, c := range map[string]struct {
+		reply func(q *dns.Msg) *dns.Msg
+		want  string // of the error
+	}{
+		"whole": {func(q *dns.Msg) *dns.Msg {
+			m := answerTo(q, "0")
+			for i := range 1000 {
+				m.Answer = append(m.Answer, answerTo(q, fmt.Sprint(i)).Answer...)
+			}
+			return m
+		}, ""},
+		"truncated again": {func(q *dns.Msg) *dns.Msg { return truncated(q)[0] }, "something else"},
+		"another question": {func(q *dns.Msg) *dns.Msg {
+			m := answerTo(q, "x")
+			m.Question[0].Name = "other.example."
+			return m
+		}, "something else"},
+		"closed": {func(*dns.Msg) *dns.Msg { return nil }, "over TCP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newForwarder(other(t, truncated), func(context.Context) (net.Conn, error) {
+				near, far := net.Pipe()
+				go func() {
+					defer far.Close()
+					conn := &dns.Conn{Conn: far}
+					q, err := conn.ReadMsg()
+					if err != nil {
+						return
+					}
+					if m := c.reply(q); m != nil {
+						conn.WriteMsg(m)
+					}
+				}()
+				return near, nil
+			})
+			m, err := f.ask(t.Context(), question)
+			if c.want == "" && (err != nil || len(m.Answer) != 1001) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, %v", m, err)
+			}
+		})
+	}
+	gone := newForwarder(other(t, truncated), func(context.Context) (net.Conn, error) { return nil, net.ErrClosed })
+	if _, err := gone.ask(t.Context(), question); err == nil || !strings.Contains(err.Error(), "over TCP") {
 		t.Error(err)
 	}
 }

@@ -31,8 +31,11 @@ type Process struct {
 	// Forward is a UDP socket that is connected to the resolver that is asked
 	// about all other names; nil: nobody is.
 	Forward net.Conn
-	Feed    string // path of the control process's feed socket
-	Log     *slog.Logger
+	// ForwardStream is the path of a Unix socket from which streams lead to the
+	// same resolver over TCP.
+	ForwardStream string
+	Feed          string // path of the control process's feed socket
+	Log           *slog.Logger
 	// AllowRoot lets the process run as root, which nothing needs.
 	AllowRoot bool
 }
@@ -57,7 +60,10 @@ func Main(ctx context.Context, p Process) error {
 	var forward upstream
 	if p.Forward != nil {
 		defer p.Forward.Close()
-		forward = newForwarder(p.Forward)
+		forward = newForwarder(p.Forward, func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", p.ForwardStream)
+		})
 	}
 	h := newHandler(forward, p.Log)
 	ready := make(chan struct{}, 1)

@@ -44,6 +44,10 @@ func (d Dir) Feed() string { return d.path("feed", "feed.sock") }
 // Socket is the socket of the node's commands, for root only.
 func (d Dir) Socket() string { return d.path("node.sock") }
 
+// Relay is the socket over which the resolver's process reaches the resolver of
+// the outside by TCP.
+func (d Dir) Relay() string { return d.path("relay.sock") }
+
 // Lock is the file that the running node locks.
 func (d Dir) Lock() string { return d.path("lock") }
 

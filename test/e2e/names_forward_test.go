@@ -3,6 +3,7 @@ package e2e
 import (
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -22,6 +23,11 @@ func TestNamesOfTheOutside(t *testing.T) {
 	digs(t, h, []string{"192.0.2.53"}, "www.example.com")
 	digs(t, h, []string{"192.0.2.53"}, "+tcp", "api.execute-api.eu-west-1.amazonaws.com")
 	answerIs(t, h, "NXDOMAIN", "no.example.com")
+	for _, by := range []string{"+notcp", "+tcp"} { // and after +notcp, dig itself asks by TCP
+		if out := output(t, h.exec(t.Context(), "dig", "+short", by, "large.example.com")); strings.Count(out, "192.0.2.") != largeAnswer {
+			t.Errorf("%s: %d addresses of large.example.com", by, strings.Count(out, "192.0.2."))
+		}
+	}
 	digs(t, h, a.addresses[:], "x.execute-api.us-east-1.amazonaws.com")
 	digs(t, h, a.addresses[:], a.name)
 	answerIs(t, h, "NXDOMAIN", "ip-10-0-1-99.ec2.internal")
@@ -38,6 +44,9 @@ func TestNamesOfTheOutside(t *testing.T) {
 	}
 }
 
+// largeAnswer is how many addresses large.example.com has: too many for UDP.
+const largeAnswer = 150
+
 // outside is a resolver of the machine's own network, which knows all names but
 // those that begin with "no.". It tells what it was asked.
 func outside(t *testing.T, m *machine.Machine, at string) (asked func(string) bool) {
@@ -48,11 +57,17 @@ func outside(t *testing.T, m *machine.Machine, at string) (asked func(string) bo
 	}
 	defer ns.Close()
 	var socket net.PacketConn
-	if err := ns.Do(func() (err error) { socket, err = net.ListenPacket("udp4", at); return err }); err != nil {
+	var listener net.Listener
+	if err := ns.Do(func() (err error) {
+		if socket, err = net.ListenPacket("udp4", at); err == nil {
+			listener, err = net.Listen("tcp4", at)
+		}
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	var names sync.Map
-	s := &dns.Server{PacketConn: socket, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		name := q.Question[0].Name
 		names.Store(name, true)
 		r := new(dns.Msg)
@@ -62,10 +77,20 @@ func outside(t *testing.T, m *machine.Machine, at string) (asked func(string) bo
 		} else if q.Question[0].Qtype == dns.TypeA {
 			r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.IPv4(192, 0, 2, 53)}}
 		}
+		if name == "large.example.com." {
+			for i := range largeAnswer - 1 {
+				r.Answer = append(r.Answer, &dns.A{Hdr: r.Answer[0].(*dns.A).Hdr, A: net.IPv4(192, 0, 2, byte(54+i))})
+			}
+		}
+		if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
+			r.Truncate(1232)
+		}
 		w.WriteMsg(r)
-	})}
-	ended := make(chan struct{})
-	go func() { defer close(ended); s.ActivateAndServe() }()
-	t.Cleanup(func() { socket.Close(); <-ended })
+	})
+	var servers sync.WaitGroup
+	for _, s := range []*dns.Server{{PacketConn: socket, Handler: handler}, {Listener: listener, Handler: handler}} {
+		servers.Go(func() { s.ActivateAndServe() })
+	}
+	t.Cleanup(func() { socket.Close(); listener.Close(); servers.Wait() })
 	return func(name string) bool { _, ok := names.Load(name); return ok }
 }
