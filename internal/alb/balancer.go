@@ -111,8 +111,7 @@ func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
 	if b.file != nil {
 		b.file.write(b.current.Load().refusedLine(status, time.Now()))
 	}
-	r := page(status)
-	return &http1.Response{Status: r.Status, Header: r.Header, Body: r.Body, Length: r.Length}
+	return page(status)
 }
 
 // Limits of a request, "HTTP header limits" in the quotas of Application Load

@@ -69,23 +69,19 @@ func upgrade(h message.Header) string {
 // call exchanges the request for the header of an answer. Whenever nothing
 // comes from the target for as long as the idle timeout, the exchange ends.
 func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Duration) (response, failed *message.Response) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	clock := upstream.NewClock(idle, func() { cancel(upstream.ErrTimeout) })
-	incoming := &requestBody{source: out.Body, clock: clock}
+	incoming := &requestBody{source: out.Body}
 	x.body = incoming
 	if out.Body != nil {
 		out.Body = incoming
 		if out.Length >= 0 && out.Length <= replayable {
 			whole := make([]byte, out.Length)
 			if _, err := io.ReadFull(incoming, whole); err != nil {
-				clock.Stop()
-				cancel(nil)
 				return nil, x.failBody(err)
 			}
 			out.Body, out.Replay = nil, whole
 		}
 	}
-	clock.Resume()
+	out.Timeout = idle
 	t := x.target
 	t.outstanding.Add(1)
 	x.called = time.Now()
@@ -93,8 +89,6 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	x.targetTime = time.Since(x.called)
 	if err != nil {
 		t.outstanding.Add(-1)
-		clock.Stop()
-		cancel(nil)
 		if err := incoming.failure(); err != nil {
 			return nil, x.failBody(err)
 		}
@@ -103,7 +97,6 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	x.targetStatus = response.Status
 	t.vitals.add(response.Status >= 500)
 	if response.Tunnel != nil {
-		clock.Stop()
 		ended := make(chan struct{})
 		go func() {
 			select {
@@ -115,14 +108,10 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 		response.Done = func(int64, error) {
 			close(ended)
 			t.outstanding.Add(-1)
-			cancel(nil)
 		}
 		return response, nil
 	}
-	response.Body = &responseBody{source: response.Body, clock: clock, end: func() {
-		t.outstanding.Add(-1)
-		cancel(nil)
-	}}
+	response.Body = &responseBody{source: response.Body, target: t}
 	return response, nil
 }
 
@@ -149,11 +138,9 @@ func (x *exchange) failTarget(e *upstream.Error) *message.Response {
 	return x.fail(502, e.Error())
 }
 
-// requestBody passes the client's body on. The time does not run while the
-// client is waited for.
+// requestBody passes the client's body on.
 type requestBody struct {
 	source io.Reader
-	clock  *upstream.Clock
 	read   atomic.Int64 // bytes
 
 	mu  sync.Mutex
@@ -161,9 +148,7 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	b.clock.Pause()
 	n, err := b.source.Read(p)
-	b.clock.Resume()
 	b.read.Add(int64(n))
 	if err != nil && err != io.EOF {
 		b.mu.Lock()
@@ -180,18 +165,14 @@ func (b *requestBody) failure() error {
 	return b.err
 }
 
-// responseBody passes the target's body on. The time runs while the target is
-// waited for, not while the client is.
+// responseBody passes the target's body on.
 type responseBody struct {
 	source io.ReadCloser
-	clock  *upstream.Clock
-	end    func()
+	target *target
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.clock.Resume()
 	n, err := b.source.Read(p)
-	b.clock.Pause()
 	if err != nil && err != io.EOF {
 		err = errors.Join(errBroken, err)
 	}
@@ -209,8 +190,6 @@ func (b *responseBody) Buffered() int {
 }
 
 func (b *responseBody) Close() error {
-	b.clock.Stop()
-	err := b.source.Close()
-	b.end()
-	return err
+	b.target.outstanding.Add(-1)
+	return b.source.Close()
 }

@@ -22,34 +22,28 @@ const replayable = 64 << 10
 
 var errTooLarge = errors.New("the body is larger than the gateway's limit")
 
-// call sends a request with the client's body to the backend. The timeout runs
-// from the moment that the request is sent, but not while the client is waited
-// for.
+// call sends a request with the client's body to the backend. The backend may
+// be silent for the integration's timeout; that does not run while the client
+// is waited for.
 func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Request) (*message.Response, *message.Response) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	clock := upstream.NewClock(in.timeout, func() { cancel(upstream.ErrTimeout) })
-	incoming := &requestBody{source: out.Body, left: x.gateway.options.MaxPayload, clock: clock}
+	limit := x.gateway.options.MaxPayload
+	x.incoming = requestBody{source: out.Body, left: limit}
 	if out.Body != nil {
-		out.Body = incoming
+		out.Body = &x.incoming
 		if out.Length >= 0 && out.Length <= replayable {
-			clock.Pause()
 			whole := make([]byte, out.Length)
-			if _, err := io.ReadFull(incoming, whole); err != nil {
-				clock.Stop()
-				cancel(nil)
+			if _, err := io.ReadFull(&x.incoming, whole); err != nil {
 				return nil, x.failBody(err)
 			}
 			out.Body, out.Replay = nil, whole
 		}
 	}
-	clock.Resume()
+	out.Timeout = in.timeout
 	x.integrated, x.integrationStarted = true, time.Now()
 	response, failed := in.pool.Do(ctx, out)
 	x.integrationLatency = time.Since(x.integrationStarted)
-	clock.Stop()
 	if failed != nil {
-		cancel(nil)
-		if err := incoming.failure(); err != nil {
+		if err := x.incoming.failure(); err != nil {
 			return nil, x.failBody(err)
 		}
 		return nil, x.failUpstream(failed)
@@ -60,15 +54,12 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 		response.Length = 0
 		response.Header.Del("Content-Length")
 	}
-	if response.Length > x.gateway.options.MaxPayload {
+	if response.Length > limit {
 		response.Body.Close()
-		cancel(nil)
 		return nil, x.fail(internalError, fmt.Sprintf("backend: a response of %d bytes is larger than the gateway's limit", response.Length))
 	}
-	response.Body = &responseBody{
-		source: response.Body, left: x.gateway.options.MaxPayload, cancel: cancel,
-		clock: upstream.NewClock(in.timeout, func() { cancel(upstream.ErrTimeout) }),
-	}
+	x.sending = responseBody{source: response.Body, left: limit}
+	response.Body = &x.sending
 	return response, nil
 }
 
@@ -87,16 +78,13 @@ func (x *exchange) failBody(err error) *message.Response {
 type requestBody struct {
 	source io.Reader
 	left   int64
-	clock  *upstream.Clock
 
 	mu  sync.Mutex
 	err error
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	b.clock.Pause()
 	n, err := b.source.Read(p)
-	b.clock.Resume()
 	if b.left -= int64(n); b.left < 0 {
 		err = errTooLarge
 		n = 0
@@ -116,19 +104,14 @@ func (b *requestBody) failure() error {
 	return b.err
 }
 
-// responseBody passes the backend's body on, up to a size. The time runs while
-// the backend is waited for, not while the client is.
+// responseBody passes the backend's body on, up to a size.
 type responseBody struct {
 	source io.ReadCloser
 	left   int64
-	clock  *upstream.Clock
-	cancel context.CancelCauseFunc
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.clock.Resume()
 	n, err := b.source.Read(p)
-	b.clock.Pause()
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("backend: the response is larger than the gateway's limit")
 	}
@@ -146,12 +129,7 @@ func (b *responseBody) Buffered() int {
 	return 1
 }
 
-func (b *responseBody) Close() error {
-	b.clock.Stop()
-	err := b.source.Close()
-	b.cancel(nil)
-	return err
-}
+func (b *responseBody) Close() error { return b.source.Close() }
 
 // setLength writes the length of a response into its header.
 func setLength(r *message.Response) {

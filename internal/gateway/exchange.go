@@ -40,6 +40,9 @@ type exchange struct {
 	query    url.Values        // parsed when first asked for
 	response *message.Response // of the integration
 
+	incoming requestBody  // to the backend
+	sending  responseBody // from it
+
 	integrated         bool // whether a backend was called
 	integrationStarted time.Time
 	integrationLatency time.Duration

@@ -262,7 +262,7 @@ func httpAPI(stage string, routes ...config.Route) config.API {
 
 // proxyTo is an integration that passes requests through the link.
 func proxyTo(uri string) *config.Integration {
-	in := &config.Integration{Type: config.HTTPProxy, Method: config.AnyMethod, Upstream: "way", TimeoutMillis: 10_000}
+	in := &config.Integration{Type: config.HTTPProxy, Method: config.AnyMethod, Upstream: "way", TimeoutMillis: 30_000}
 	if uri != "" {
 		u, err := config.ParseURI(uri)
 		if err != nil {

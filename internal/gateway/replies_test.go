@@ -133,7 +133,7 @@ func TestFailures(t *testing.T) {
 		{"announced too large", request("POST", "API", "/prod/post", "", "Content-Length: 10485761"), "request: the body is too large", 413, "", "HTTP content length exceeded 10485760 bytes.", 413, `{"message":"Request Entity Too Large"}`, false},
 		{"header too large", request("GET", "API", "/prod/hang", "", "X-Long: "+long), "request: ", 431, "BadRequestException", `{"message": "Request Header Fields Too Large"}`, 431, `{"message":"Request Header Fields Too Large"}`, false},
 		{"path too long", request("GET", "API", "/prod/"+long, ""), "request: ", 414, "RequestTooLongException", `{"message": "Request URI Too Long"}`, 431, `{"message":"Request Header Fields Too Large"}`, false},
-		{"slow body", request("POST", "API", "/prod/post", "", "Content-Length: 5") + "abc", "client: client sends its request too slowly", 408, "RequestTimeoutException", `{"message": "Request Timeout"}`, 408, `{"message":"Request Timeout"}`, false},
+		{"slow body", request("POST", "API", "/prod/post", "", "Content-Length: 5") + "abc", "client: the client sends its request too slowly", 408, "RequestTimeoutException", `{"message": "Request Timeout"}`, 408, `{"message":"Request Timeout"}`, false},
 		{"backend closes", request("POST", "API", "/prod/post", "x"), "backend: the connection was closed before the response", 504, "InternalServerErrorException", network, 503, unavail, false},
 	} {
 		g := plain

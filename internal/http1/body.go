@@ -21,8 +21,8 @@ type bodyReader struct {
 	err   error // once it has ended: io.EOF if it did well
 }
 
-func newBodyReader(in *input, f framing) *bodyReader {
-	b := &bodyReader{in: in, kind: f.kind, left: f.length}
+func makeBodyReader(in *input, f framing) bodyReader {
+	b := bodyReader{in: in, kind: f.kind, left: f.length}
 	if f.kind == bodyNone {
 		b.err = io.EOF
 	}

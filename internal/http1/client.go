@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,12 +27,23 @@ type Client struct {
 
 // clientConn is one connection to a server.
 type clientConn struct {
-	client *Client
-	key    string
-	conn   net.Conn
-	in     *input
-	kept   bool // it has served a request before
-	since  time.Time
+	client     *Client
+	key        string
+	conn       net.Conn
+	in         *input
+	kept       bool // it has served a request before
+	since      time.Time
+	exchanging *exchange
+
+	reading, writing patience
+	onReadable       func(fd uintptr) bool // the socket's callback
+}
+
+func newClientConn(c *Client, key string, conn net.Conn) *clientConn {
+	cc := &clientConn{client: c, key: key, conn: conn, in: newInput(conn)}
+	cc.reading.set, cc.writing.set = conn.SetReadDeadline, conn.SetWriteDeadline
+	cc.in.readable, cc.onReadable = cc.beforeRead, cc.readable
+	return cc
 }
 
 // Do sends a request and returns when the head of the response is there. The
@@ -48,15 +58,15 @@ func (c *Client) Do(ctx context.Context, key string, r *Request) (*Response, err
 		return nil, refuse(400, "a request to send whose method or target has characters that it may not have")
 	}
 	for {
-		cc, err := c.take(ctx, key, r)
+		cc, spent, err := c.take(ctx, key, r)
 		if err != nil {
 			return nil, err
 		}
-		response, fresh, err := cc.exchange(ctx, r)
-		if err == nil {
+		response, fresh, err := cc.exchange(ctx, r, spent)
+		switch {
+		case err == nil:
 			return response, nil
-		}
-		if ctx.Err() == nil && cc.kept && fresh && replayable(r) {
+		case err == errStale, cc.kept && fresh && replayable(r) && ctx.Err() == nil && err != ErrTimeout:
 			continue
 		}
 		return nil, err
@@ -75,8 +85,8 @@ func replayable(r *Request) bool {
 	return false
 }
 
-// take returns a kept connection or opens one.
-func (c *Client) take(ctx context.Context, key string, r *Request) (*clientConn, error) {
+// take returns a kept connection, or opens one and tells how long that took.
+func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientConn, spent time.Duration, err error) {
 	for {
 		c.mu.Lock()
 		list := c.idle[key]
@@ -89,22 +99,33 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (*clientConn,
 		c.idle[key] = list[:len(list)-1]
 		c.mu.Unlock()
 		// What can't be sent again must not be sent on a connection that the
-		// server has closed already.
-		if time.Since(cc.since) < c.IdleTimeout && (replayable(r) || cc.quiet()) {
-			return cc, nil
+		// server has closed already. Without a body to stream, the exchange
+		// looks itself.
+		if time.Since(cc.since) < c.IdleTimeout && (r.Body == nil || cc.quiet()) {
+			return cc, 0, nil
 		}
 		cc.conn.Close()
 	}
+	if r.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, r.Timeout, ErrTimeout)
+		defer cancel()
+	}
+	start := time.Now()
 	conn, err := c.Dial(ctx, key)
 	if err != nil {
-		return nil, err
+		if context.Cause(ctx) == ErrTimeout {
+			err = errors.Join(err, ErrTimeout)
+		}
+		return nil, 0, err
 	}
-	return &clientConn{client: c, key: key, conn: conn, in: newInput(conn)}, nil
+	return newClientConn(c, key, conn), time.Since(start), nil
 }
 
 // keep takes a connection back, behind a whole exchange.
 func (c *Client) keep(cc *clientConn) {
 	cc.in.release()
+	cc.exchanging = nil
 	cc.kept, cc.since = true, time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,49 +184,47 @@ func (c *Client) Retire() {
 	}
 }
 
-// quiet tells whether a kept connection has nothing to read, as one that the
-// server closed would.
-func (cc *clientConn) quiet() bool {
+// quiet tells whether a kept connection has nothing to read.
+func (cc *clientConn) quiet() (open bool) {
 	if cc.in.raw == nil {
 		return true // TLS: an end can't be told from a ticket
 	}
-	open := false
-	err := cc.in.raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		open = err == syscall.EAGAIN
-		return true
-	})
+	err := cc.in.raw.Control(func(fd uintptr) { open = quiet(fd) })
 	return err == nil && open
 }
 
-// exchange sends a request and reads the head of its response. fresh tells,
-// with an error, that nothing of a response had come.
-func (cc *clientConn) exchange(ctx context.Context, r *Request) (response *Response, fresh bool, err error) {
-	x := &exchange{cc: cc, request: r, ctx: ctx}
-	if ctx.Done() != nil {
-		x.stop = context.AfterFunc(ctx, func() { cc.conn.SetDeadline(time.Unix(1, 0)) })
+// exchange sends a request and reads the head of its response. Of its time,
+// some may be spent. fresh tells, with an error, that nothing of a response had
+// come.
+func (cc *clientConn) exchange(ctx context.Context, r *Request, spent time.Duration) (response *Response, fresh bool, err error) {
+	x := &exchange{cc: cc, request: r, ctx: ctx, wait: r.Timeout}
+	if r.Timeout > 0 {
+		x.wait = max(time.Millisecond, r.Timeout-spent)
 	}
+	cc.exchanging = x
 	defer func() {
 		if err != nil {
-			if x.end(); ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
+			x.end()
 			cc.conn.Close()
 			x.sender.Wait()
+			err = x.cause(err)
 		}
 	}()
-	sendErr := x.send(r)
-	if sendErr != nil && !errors.Is(sendErr, syscall.EPIPE) && !errors.Is(sendErr, syscall.ECONNRESET) {
-		return nil, true, sendErr
+	if !x.begin() {
+		return nil, false, context.Cause(ctx)
+	}
+	if err := x.send(r); err == errStale {
+		return nil, true, err
+	} else if err != nil {
+		if failed := x.failure(); failed != nil {
+			return nil, false, failed
+		}
+		return nil, true, errors.Join(errNoResponse, err, x.sendErr)
 	}
 	// A server may answer and close without having read the whole request.
 	for {
-		if err := cc.in.await(); err != nil {
-			if failed := x.failure(); failed != nil {
-				return nil, false, failed
-			}
-			return nil, true, errors.Join(errNoResponse, err, sendErr)
+		if err := x.await(); err != nil {
+			return nil, false, err
 		}
 		if !cc.in.begins("HTTP/") {
 			return nil, false, refuse(502, "a response that is not HTTP")
@@ -217,7 +236,8 @@ func (cc *clientConn) exchange(ctx context.Context, r *Request) (response *Respo
 		if err != nil {
 			return nil, false, err
 		}
-		response, minor, err := parseResponse(head, nil)
+		response := &x.response
+		minor, err := parseResponse(response, head, x.fields[:0])
 		if err != nil {
 			return nil, false, err
 		}
@@ -231,8 +251,7 @@ func (cc *clientConn) exchange(ctx context.Context, r *Request) (response *Respo
 		if err != nil {
 			return nil, false, err
 		}
-		x.receive(response, f)
-		return response, false, nil
+		return x.receive(f), false, nil
 	}
 }
 

@@ -2,43 +2,111 @@ package http1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
-// exchange is one request and its response on a client's connection.
+// exchange is one request and its response on a connection to a server.
 type exchange struct {
 	cc      *clientConn
 	request *Request
 	ctx     context.Context
-	stop    func() bool // the context's hold on the connection; nil if it has none
-	interim int
-	sender  sync.WaitGroup // sends the rest of the request's body
+	wait    time.Duration // for the next piece of the response
+
+	holder         *connContext // that the exchange hangs on
+	next, previous *exchange    // others that do
+	stop           func() bool  // the hold of a context of another kind; nil if it has none
+	interrupted    atomic.Bool
+
+	out     []byte // what is to be written before the response is waited for
+	written bool
+	sendErr error // why it could not be
+	readErr error
+
+	interim   int
+	streaming bool           // the rest of the request's body is sent beside the response
+	sender    sync.WaitGroup // that sends it
+	asking    atomic.Bool    // a piece of it is waited for
+	progress  atomic.Int64   // when one came, by clock
 
 	mu   sync.Mutex
 	sent bool  // the request is whole
 	err  error // why its body could not be read
 
-	body  *bodyReader
-	keep  bool // the connection may serve another request
-	over  atomic.Bool
-	close sync.Once
+	response Response
+	fields   [12]Field // storage for the header of most responses
+	body     bodyReader
+	keep     bool // the connection may serve another request
+	over     atomic.Bool
+	close    sync.Once
 }
 
-// end takes the connection out of the context's hold, and tells whether it was
-// still free of it.
-func (x *exchange) end() bool { return x.stop == nil || x.stop() }
+// ErrTimeout is the failure of an exchange whose server was silent for longer
+// than the request's timeout.
+var ErrTimeout = errors.New("the server was silent for too long")
 
-// send writes a request: with as much of its body as is there at once, the rest
-// beside the response.
-func (x *exchange) send(r *Request) error {
-	pooled := outputs.Get().(*[]byte)
-	b := append((*pooled)[:0], r.Method...)
+// begin hangs the exchange on its context, unless that has ended.
+func (x *exchange) begin() bool {
+	if holder, ok := x.ctx.(*connContext); ok {
+		if x.holder = holder; !holder.attach(x) {
+			x.holder = nil
+			return false
+		}
+	} else if x.ctx.Done() != nil {
+		if x.ctx.Err() != nil {
+			return false
+		}
+		x.stop = context.AfterFunc(x.ctx, x.interrupt)
+	}
+	return true
+}
+
+// end takes the exchange out of its context's hold, and tells whether it was
+// still free of it.
+func (x *exchange) end() bool {
+	if holder := x.holder; holder != nil {
+		x.holder = nil
+		return holder.detach(x)
+	}
+	return x.stop == nil || x.stop()
+}
+
+// interrupt ends all waiting on the connection.
+func (x *exchange) interrupt() {
+	x.interrupted.Store(true)
+	x.cc.conn.SetDeadline(time.Unix(1, 0))
+}
+
+// cause is the error that the exchange ends with, of one that the connection
+// met.
+func (x *exchange) cause(err error) error {
+	switch {
+	case x.interrupted.Load():
+		return context.Cause(x.ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrTimeout
+	}
+	return err
+}
+
+// appendRequest appends a request's head, and its body if that is to be
+// replayed.
+func appendRequest(b []byte, r *Request) []byte {
+	b = append(b, r.Method...)
 	b = append(b, ' ')
 	b = append(b, r.Target...)
 	b = append(b, " HTTP/1.1\r\n"...)
+	if r.Host != "" {
+		b = append(b, "Host: "...)
+		b = appendValue(b, r.Host)
+		b = append(b, "\r\n"...)
+	}
 	b = appendFields(b, r.Header)
 	switch {
 	case r.Replay != nil:
@@ -56,15 +124,39 @@ func (x *exchange) send(r *Request) error {
 	b = append(b, "\r\n"...)
 	if r.Body == nil {
 		b = append(b, r.Replay...)
-		_, err := x.cc.conn.Write(b)
+	}
+	return b
+}
+
+// send writes the request and waits for the first bytes of the response. What
+// there is of a body beyond Replay is sent beside that.
+func (x *exchange) send(r *Request) error {
+	pooled := outputs.Get().(*[]byte)
+	x.out = appendRequest((*pooled)[:0], r)
+	if r.Body == nil && x.cc.in.raw != nil {
+		// The readiness that the response brings is waited for from before the
+		// request is written, so that no read is tried in vain.
+		err := x.cc.in.raw.Read(x.cc.onReadable)
+		x.out = nil
 		outputs.Put(pooled)
-		x.sent = true
+		if err == nil {
+			err = x.readErr
+		}
 		return err
 	}
-	if _, err := x.cc.conn.Write(b); err != nil {
-		outputs.Put(pooled)
-		return err
+	x.written = true
+	x.cc.writing.allow(r.Timeout)
+	if _, err := x.cc.conn.Write(x.out); err != nil {
+		x.sendErr = err
 	}
+	x.out = nil
+	if r.Body == nil || x.sendErr != nil {
+		outputs.Put(pooled)
+		x.sent = x.sendErr == nil
+		return x.await()
+	}
+	x.streaming = true
+	x.progress.Store(clock())
 	x.sender.Go(func() {
 		readErr, writeErr := x.sendBody(r, (*pooled)[:outputSize])
 		outputs.Put(pooled)
@@ -76,6 +168,91 @@ func (x *exchange) send(r *Request) error {
 			x.cc.conn.Close()
 		}
 	})
+	return x.await()
+}
+
+// readable is the socket's callback; see syscall.RawConn. It writes the request
+// and then returns false, to be called again when the response comes.
+func (cc *clientConn) readable(fd uintptr) bool {
+	x := cc.exchanging
+	if x.written {
+		_, err := cc.in.poll(fd)
+		if err == errAgain {
+			return false
+		}
+		x.readErr = err
+		return true
+	}
+	if cc.kept && (!replayable(x.request) || time.Since(cc.since) > trusted) && !quiet(fd) {
+		x.readErr = errStale
+		return true
+	}
+	x.written = true
+	n, err := writeNow(fd, x.out)
+	if err == errAgain {
+		cc.writing.allow(x.request.Timeout)
+		_, err = cc.conn.Write(x.out[n:])
+	}
+	if x.sendErr = err; err == nil {
+		x.sent = true
+	} else if !mayAnswer(err) {
+		x.readErr = err
+		return true
+	}
+	cc.reading.allow(x.wait)
+	// An interruption must not be undone by the deadline that was just set.
+	if x.readErr = os.ErrDeadlineExceeded; x.interrupted.Load() {
+		return true
+	}
+	return false
+}
+
+// mayAnswer tells whether a server whose connection failed so, while the
+// request was written, may have answered before: it need not read it all.
+func mayAnswer(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// trusted is how long after its last use a kept connection is taken to be open
+// without a look. No server gives up one that soon.
+const trusted = 500 * time.Millisecond
+
+var errStale = errors.New("a kept connection that its server has closed")
+
+// quiet tells whether a socket has nothing to read, as one that the server
+// closed would.
+func quiet(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err == errAgain
+}
+
+// await waits for the first bytes of the response.
+func (x *exchange) await() error {
+	for {
+		err := x.cc.in.await()
+		if err == nil || !x.streaming || x.interrupted.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		// The time begins anew whenever the request's sender gave something.
+		left := x.request.Timeout
+		if !x.asking.Load() {
+			left -= time.Duration(clock() - x.progress.Load())
+		}
+		if left <= 0 {
+			return err
+		}
+		x.wait = left
+	}
+}
+
+// beforeRead is called before each read of the connection.
+func (cc *clientConn) beforeRead() error {
+	x := cc.exchanging
+	cc.reading.allow(x.wait)
+	if x.interrupted.Load() {
+		return os.ErrDeadlineExceeded
+	}
 	return nil
 }
 
@@ -93,7 +270,10 @@ func (x *exchange) sendBody(r *Request, buf []byte) (readErr, writeErr error) {
 	}
 	var sent int64
 	for {
+		x.asking.Store(true)
 		n, readErr := r.Body.Read(buf[before : len(buf)-after])
+		x.progress.Store(clock())
+		x.asking.Store(false)
 		out := buf[:0]
 		if n > 0 {
 			out = buf[:before+n]
@@ -109,6 +289,9 @@ func (x *exchange) sendBody(r *Request, buf []byte) (readErr, writeErr error) {
 			return errLonger, nil
 		}
 		if len(out) > 0 {
+			if x.cc.writing.allow(r.Timeout); x.interrupted.Load() {
+				return nil, os.ErrDeadlineExceeded
+			}
 			if _, err := x.cc.conn.Write(out); err != nil {
 				return nil, err
 			}
@@ -125,10 +308,16 @@ func (x *exchange) sendBody(r *Request, buf []byte) (readErr, writeErr error) {
 }
 
 // receive makes the response's body, behind which the connection is kept.
-func (x *exchange) receive(r *Response, f framing) {
+func (x *exchange) receive(f framing) *Response {
+	r := &x.response
+	x.wait = x.request.Timeout
 	if x.keep = !f.close && r.Status != 101; r.Status == 101 && x.request.Switch {
+		// It lives by the clock of whoever carries it on.
+		x.wait = 0
+		x.cc.reading.allow(0)
+		x.cc.writing.allow(0)
 		r.Tunnel = &tunnel{exchange: x}
-		return
+		return r
 	}
 	switch f.kind {
 	case bodyNone:
@@ -140,9 +329,10 @@ func (x *exchange) receive(r *Response, f framing) {
 		r.Length = -1
 	}
 	if f.kind != bodyNone {
-		x.body = newBodyReader(x.cc.in, f)
+		x.body = makeBodyReader(x.cc.in, f)
 		r.Body = (*responseBody)(x)
 	}
+	return r
 }
 
 // finish ends the exchange: the connection is kept or closed.
@@ -175,8 +365,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if err != io.EOF && x.ctx.Err() != nil {
-		err = context.Cause(x.ctx)
+	if err != io.EOF {
+		err = x.cause(err)
 		x.body.err = err
 	}
 	x.finish(err == io.EOF)

@@ -23,13 +23,13 @@ var inputs = sync.Pool{New: func() any { b := make([]byte, inputSize); return &b
 type input struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil if the connection is no socket, as with TLS
-	try  func(fd uintptr) bool
 
 	buf  *[]byte // nil while idle
 	r, w int     // what was read and not consumed is (*buf)[r:w]
 
-	tried    int // results of try
-	triedErr error
+	scanned int // how much of what was not consumed has been scanned for a head's end
+	begun   int // where the line begins that is being scanned
+
 	// readable, if set, is called before each read of the connection; it sets
 	// the deadline.
 	readable func() error
@@ -39,7 +39,7 @@ func newInput(conn net.Conn) *input {
 	in := &input{conn: conn}
 	if s, ok := conn.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
-			in.raw, in.try = raw, in.tryRead
+			in.raw = raw
 		}
 	}
 	return in
@@ -58,52 +58,52 @@ func (in *input) release() {
 	in.buf, in.r, in.w = nil, 0, 0
 }
 
-// await waits for the first byte of a message, without a buffer if possible.
+// await waits for the first byte of a message.
 func (in *input) await() error {
 	if in.buffered() > 0 {
 		return nil
 	}
 	in.release()
-	if in.raw == nil {
-		return in.fill(inputSize)
-	}
-	in.tried, in.triedErr = 0, nil
-	if err := in.raw.Read(in.try); err != nil {
-		return err
-	}
-	if in.triedErr != nil {
-		return in.triedErr
-	}
-	if in.tried == 0 {
-		return io.EOF
-	}
-	return nil
+	return in.fill(inputSize)
 }
 
-// tryRead reads what is there, and tells whether it was done waiting.
-func (in *input) tryRead(fd uintptr) bool {
-	in.buf = inputs.Get().(*[]byte)
-	for {
-		n, err := syscall.Read(int(fd), *in.buf)
-		switch err {
-		case nil:
-			in.tried, in.r, in.w = n, 0, n
-			return true
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			in.release()
-			return false
-		}
-		in.release()
-		in.triedErr = &net.OpError{Op: "read", Net: "tcp", Addr: in.conn.RemoteAddr(), Err: err}
-		return true
+// poll reads what is there, of a socket, without waiting for it: errAgain says
+// that there was nothing. drained tells that nothing was left.
+func (in *input) poll(fd uintptr) (drained bool, err error) {
+	if err := in.room(maxInt); err != nil {
+		return false, err
 	}
+	space := (*in.buf)[in.w:]
+	n, err := readNow(fd, space)
+	if n > 0 {
+		in.w += n
+		return n < len(space), nil
+	}
+	in.release()
+	return true, err
 }
+
+const maxInt = int(^uint(0) >> 1)
 
 // fill reads more behind what is there, into a buffer of at most limit bytes.
 // It fails with errFull if that is full.
 func (in *input) fill(limit int) error {
+	if err := in.room(limit); err != nil {
+		return err
+	}
+	n, err := in.readConn((*in.buf)[in.w:])
+	in.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// room makes room behind what is there, in a buffer of at most limit bytes.
+func (in *input) room(limit int) error {
 	if in.buf == nil {
 		in.buf = inputs.Get().(*[]byte)
 	}
@@ -125,15 +125,7 @@ func (in *input) fill(limit int) error {
 		}
 		in.buf = &grown
 	}
-	n, err := in.readConn((*in.buf)[in.w:])
-	in.w += n
-	if n > 0 {
-		return nil
-	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
+	return nil
 }
 
 var errFull = errors.New("longer than its limit")
@@ -147,51 +139,16 @@ func (in *input) readConn(p []byte) (int, error) {
 	return in.conn.Read(p)
 }
 
-// more fills the buffer while a head or a line is incomplete, from the byte
-// scanned on.
-func (in *input) more(limit int) error {
-	// A longer head than the limit is told from one that ends there.
-	if in.buffered() >= limit {
-		return errFull
-	}
-	return in.fill(limit)
-}
-
 // head reads up to and with the first empty line. It fails with a *Refusal of
 // status 431 above the limit in bytes, and with io.ErrUnexpectedEOF if the
 // connection ends in between.
 func (in *input) head(limit int) (string, error) {
-	scanned, line := 0, 0 // from r on: what holds no further LF; where the line begins
 	for {
-		data := (*in.buf)[in.r:in.w]
-		for {
-			i := bytes.IndexByte(data[scanned:], '\n')
-			if i < 0 {
-				scanned = len(data)
-				break
-			}
-			end := scanned + i
-			if end == line || data[end-1] != '\r' {
-				return "", refuse(400, "a line that ends without CR")
-			}
-			scanned = end + 1
-			if end == line+1 {
-				if line == 0 {
-					// One empty line before a request is passed over
-					// (RFC 9112, section 2.2): the caller consumes it.
-					in.r += 2
-					return "", nil
-				}
-				if scanned > limit {
-					return "", errHead(limit)
-				}
-				head := string(data[:scanned])
-				in.r += scanned
-				return head, nil
-			}
-			line = scanned
+		head, whole, err := in.scan(limit)
+		if whole || err != nil {
+			return head, err
 		}
-		if err := in.more(limit); err != nil {
+		if err := in.fill(limit); err != nil {
 			switch {
 			case errors.Is(err, errFull):
 				return "", errHead(limit)
@@ -200,6 +157,46 @@ func (in *input) head(limit int) (string, error) {
 			}
 			return "", err
 		}
+	}
+}
+
+// scan takes a head off what was read if it is whole. It goes on where it
+// stopped the last time.
+func (in *input) scan(limit int) (head string, whole bool, err error) {
+	data := (*in.buf)[in.r:in.w]
+	for {
+		i := bytes.IndexByte(data[in.scanned:], '\n')
+		if i < 0 {
+			in.scanned = len(data)
+			// A longer head than the limit is told from one that ends there.
+			if len(data) >= limit {
+				return "", false, errHead(limit)
+			}
+			return "", false, nil
+		}
+		end := in.scanned + i
+		if end == in.begun || data[end-1] != '\r' {
+			return "", false, refuse(400, "a line that ends without CR")
+		}
+		in.scanned = end + 1
+		if end > in.begun+1 {
+			in.begun = in.scanned
+			continue
+		}
+		size, first := in.scanned, in.begun == 0
+		in.scanned, in.begun = 0, 0
+		if first {
+			// One empty line before a request is passed over (RFC 9112,
+			// section 2.2).
+			in.r += size
+			return "", true, nil
+		}
+		if size > limit {
+			return "", false, errHead(limit)
+		}
+		head = string(data[:size])
+		in.r += size
+		return head, true, nil
 	}
 }
 
@@ -256,11 +253,6 @@ func (in *input) read(p []byte) (int, error) {
 	n := copy(p, (*in.buf)[in.r:in.w])
 	in.r += n
 	return n, nil
-}
-
-// hasHead tells whether what was read holds the end of a head.
-func (in *input) hasHead() bool {
-	return bytes.Contains((*in.buf)[in.r:in.w], []byte("\r\n\r\n"))
 }
 
 // begins tells whether what was read, as far as it goes, begins with a text.

@@ -5,14 +5,13 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"time"
 )
 
-// Field is one header field as it was written, without white space around its
-// value.
-type Field struct{ Name, Value string }
-
-// Request is a request, received or to be sent.
+// Request is a request, received or to be sent. A received one is valid until
+// the response has been sent and its Done been called.
 type Request struct {
 	Method string
 	// Target is the request target as on the wire: in origin-form, in
@@ -21,7 +20,7 @@ type Request struct {
 	// white space, control characters or bytes above 126.
 	Target string
 	Minor  int // HTTP/1.Minor: 0 or 1
-	Header []Field
+	Header Header
 	// Body is nil if there is none. A received one is valid until the handler's
 	// response has been sent; reading fails with ErrSlow or ErrGone if the
 	// client is at fault.
@@ -29,6 +28,13 @@ type Request struct {
 	// Length of Body in bytes; -1 if it is not known beforehand: then the body
 	// is sent chunked.
 	Length int64
+	// Host, of a request to be sent, is its Host field, which goes first; Header
+	// holds none then.
+	Host string
+	// Timeout, of a request to be sent, is how long the server may be silent,
+	// before the response and in it, or take nothing of the request; 0: for
+	// ever. It does not run while a piece of the request's body is waited for.
+	Timeout time.Duration
 	// Replay, of a request to be sent, is the whole body, in the place of Body.
 	Replay []byte
 	// Switch, of a request to be sent, allows the server to take the connection
@@ -42,6 +48,7 @@ type Request struct {
 // Conn is a connection of a server.
 type Conn struct {
 	net.Conn
+	Client, Server netip.AddrPort // the connection's ends; zero if it is not of TCP
 	// TLS is what was negotiated; nil without TLS.
 	TLS *tls.ConnectionState
 	// Value is what Options.Connect returned.
@@ -52,7 +59,7 @@ type Conn struct {
 // option close, of one to be sent, has its connection closed behind it.
 type Response struct {
 	Status int
-	Header []Field
+	Header Header
 	// Body is nil if there is none; otherwise whoever takes the response closes
 	// it. A received body that is closed before its end costs its connection.
 	Body io.ReadCloser
@@ -70,35 +77,6 @@ type Response struct {
 // Handler answers requests; it never returns nil. The context ends with the
 // connection: when the client leaves, or the server is closed.
 type Handler func(context.Context, *Request) *Response
-
-// fieldsOf yields the values of the fields of a name.
-func fieldsOf(header []Field, name string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := range header {
-			if equalFold(header[i].Name, name) && !yield(header[i].Value) {
-				return
-			}
-		}
-	}
-}
-
-// equalFold compares ASCII letters without regard to case. The second argument
-// is in lower case.
-func equalFold(s, lower string) bool {
-	if len(s) != len(lower) {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
 
 // Origin splits a request's target: into its authority, which is empty in
 // origin-form, its path, which begins with "/" or is "*", and its query.

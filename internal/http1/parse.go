@@ -58,35 +58,35 @@ func cutLine(head string) (line, rest string) {
 
 // parseRequest reads a request's head, which ends with an empty line. fields is
 // storage for the header.
-func parseRequest(head string, fields []Field) (*Request, error) {
+func parseRequest(r *Request, head string, fields []Field) error {
 	line, rest := cutLine(head)
 	method, after, ok := strings.Cut(line, " ")
 	target, version, ok2 := strings.Cut(after, " ")
 	switch {
 	case !ok || !ok2:
-		return nil, refuse(400, "a request line without three parts")
+		return refuse(400, "a request line without three parts")
 	case !all(method, classToken):
-		return nil, refuse(400, "a method that is no token")
+		return refuse(400, "a method that is no token")
 	case !all(target, classTarget):
-		return nil, refuse(400, "a request target with characters that it may not have")
+		return refuse(400, "a request target with characters that it may not have")
 	}
 	minor, err := parseVersion(version)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case method == "CONNECT" && validHost(target): // authority-form
 	case target == "*" && method == "OPTIONS", target[0] == '/':
 	case hasScheme(target):
 	default:
-		return nil, refuse(400, "a request target in none of the forms that the method allows")
+		return refuse(400, "a request target in none of the forms that the method allows")
 	}
-	r := &Request{Method: method, Target: target, Minor: minor}
+	r.Method, r.Target, r.Minor = method, target, minor
 	if authority, _, _ := r.Origin(); target[0] != '/' && target != "*" && (authority == "" || !validHost(authority)) {
-		return nil, refuse(400, "a request target without a host")
+		return refuse(400, "a request target without a host")
 	}
 	r.Header, err = parseFields(rest, fields)
-	return r, err
+	return err
 }
 
 // hasScheme tells whether a target is in absolute-form, with http or https.
@@ -108,22 +108,22 @@ func parseVersion(s string) (minor int, err error) {
 }
 
 // parseResponse reads a response's head.
-func parseResponse(head string, fields []Field) (r *Response, minor int, err error) {
+func parseResponse(r *Response, head string, fields []Field) (minor int, err error) {
 	line, rest := cutLine(head)
 	version, after, _ := strings.Cut(line, " ")
 	if minor, err = parseVersion(version); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	code, reason, _ := strings.Cut(after, " ")
 	if len(code) != 3 || code[0] < '1' || code[0] > '9' || code[1] < '0' || code[1] > '9' || code[2] < '0' || code[2] > '9' {
-		return nil, 0, refuse(502, "a status that is no number of three digits")
+		return 0, refuse(502, "a status that is no number of three digits")
 	}
 	if reason != "" && !all(reason, classValue) {
-		return nil, 0, refuse(502, "control characters in the reason phrase")
+		return 0, refuse(502, "control characters in the reason phrase")
 	}
-	r = &Response{Status: int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')}
+	r.Status = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
 	r.Header, err = parseFields(rest, fields)
-	return r, minor, err
+	return minor, err
 }
 
 // maxFields bounds the header fields of a message.

@@ -37,16 +37,21 @@ func read(in *input) (*Request, []byte, error) {
 	if head == "" {
 		return nil, nil, refuse(400, "an empty line")
 	}
-	r, err := parseRequest(head, nil)
-	if err != nil {
+	r := &Request{}
+	if err := parseRequest(r, head, nil); err != nil {
 		return nil, nil, err
 	}
 	f, err := frameRequest(r)
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := io.ReadAll(newBodyReader(in, f))
+	body, err := readBody(in, f)
 	return r, body, err
+}
+
+func readBody(in *input, f framing) ([]byte, error) {
+	b := makeBodyReader(in, f)
+	return io.ReadAll(&b)
 }
 
 // The published ways to have two parsers read one message in two ways (RFC
@@ -247,7 +252,8 @@ func FuzzResponse(f *testing.F) {
 		if err != nil || head == "" {
 			return
 		}
-		ours, minor, err := parseResponse(head, nil)
+		ours := &Response{}
+		minor, err := parseResponse(ours, head, nil)
 		if err != nil || ours.Status < 200 {
 			return
 		}
@@ -255,7 +261,7 @@ func FuzzResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		body, err := io.ReadAll(newBodyReader(in, framed))
+		body, err := readBody(in, framed)
 		if err != nil {
 			return
 		}

@@ -24,7 +24,11 @@ const (
 	connDismissed
 )
 
-// serverConn is one client's connection.
+// serverConn is one client's connection. Its goroutine waits inside the
+// callback of the socket's RawConn, and handles there what is whole: the
+// readiness that the runtime's poller tells of is then never lost, and no read
+// is tried that finds nothing. What has to be waited for beyond a request's
+// head, such as its body, is done outside of it.
 type serverConn struct {
 	server *Server
 	socket net.Conn
@@ -32,18 +36,43 @@ type serverConn struct {
 	tls    *tls.Config
 	in     *input
 	state  atomic.Int32
-	fields [24]Field // storage for the header of most requests
-
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	body   *requestBody // of the request that is handled; nil if it has none
+	ctx    *connContext
 	watch  watch
+
+	request Request
+	fields  [24]Field    // storage for the header of most requests
+	body    *requestBody // of the request that is handled; nil if it has none
+
+	reading  patience
+	drained  bool  // the last read took all that was there
+	partial  bool  // a part of a head has been read
+	blank    bool  // an empty line has come in its place
+	stopped  fate  // why the callback was left
+	refusal  error // what it was that was refused
+	framing  framing
+	switched *Response // with a tunnel
+
+	onReadable, onWritable func(fd uintptr) bool // the socket's callbacks
+
+	out     []byte // what is being written
+	outErr  error
+	blocked bool // the client does not take it fast enough
 }
 
+// fate is what becomes of a connection.
+type fate uint8
+
+const (
+	fateKept     fate = iota // it waits for the next request
+	fateClosed               // at once
+	fateLingers              // closed, once the client has seen the response
+	fateSwitched             // it carries another protocol
+	fateRefused              // what came is no request that can be served
+	fateBody                 // a request's body is to be waited for
+)
+
 func newServerConn(s *Server, conn net.Conn, c *tls.Config) *serverConn {
-	sc := &serverConn{server: s, tls: c, socket: conn, conn: Conn{Conn: conn}}
-	sc.ctx, sc.cancel = context.WithCancelCause(context.Background())
-	return sc
+	return &serverConn{server: s, tls: c, socket: conn, conn: Conn{Conn: conn}, ctx: newConnContext()}
 }
 
 // newConnGrace is how long a connection on which no request has come yet is
@@ -62,9 +91,18 @@ func (c *serverConn) dismiss() {
 	}
 }
 
-// abort ends whatever is under way.
+// abort ends whatever is under way. Closing the socket would wait for its
+// callback.
 func (c *serverConn) abort(cause error) {
-	c.cancel(cause)
+	c.ctx.cancel(cause)
+	if s, ok := c.socket.(interface {
+		CloseRead() error
+		CloseWrite() error
+	}); ok {
+		s.CloseRead()
+		s.CloseWrite()
+		return
+	}
 	c.socket.Close()
 }
 
@@ -74,9 +112,10 @@ func (c *serverConn) serve() {
 		if cause := recover(); cause != nil {
 			c.server.options.Log.Error("a request made its handler panic", "cause", cause, "stack", string(debug.Stack()))
 		}
-		c.cancel(ErrGone)
+		c.ctx.cancel(ErrGone)
 		c.socket.Close()
-		c.watch.end()
+		c.endRequest()
+		c.watch.close()
 	}()
 	o := &c.server.options
 	if c.tls != nil {
@@ -91,8 +130,9 @@ func (c *serverConn) serve() {
 		state := t.ConnectionState()
 		c.conn.Conn, c.conn.TLS = t, &state
 	}
+	c.conn.Client, c.conn.Server = addrPort(c.socket.RemoteAddr()), addrPort(c.socket.LocalAddr())
 	if o.Connect != nil {
-		c.conn.Value = o.Connect(addrPort(c.socket.RemoteAddr()), addrPort(c.socket.LocalAddr()))
+		c.conn.Value = o.Connect(c.conn.Client, c.conn.Server)
 	}
 	if c.conn.TLS != nil {
 		if serve := o.Protocols[c.conn.TLS.NegotiatedProtocol]; serve != nil {
@@ -103,72 +143,265 @@ func (c *serverConn) serve() {
 		}
 	}
 	c.in = newInput(c.conn.Conn)
-	c.watch.init(c)
-	for c.next() {
+	c.reading.set = c.conn.SetReadDeadline
+	c.watch.init(c.socket, func() { c.ctx.cancel(ErrGone) })
+	if c.in.raw != nil {
+		c.onReadable, c.onWritable = c.readable, c.writable
+		for c.settle(c.wait()) {
+		}
+	} else {
+		for c.settle(c.next()) {
+		}
 	}
 	c.in.r = c.in.w
 	c.in.release()
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
-	at, _ := netip.ParseAddrPort(a.String())
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		at := tcp.AddrPort()
+		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	}
+	return netip.AddrPort{}
 }
 
-// next handles one request, and tells whether another may follow.
-func (c *serverConn) next() bool {
-	request, f, err := c.receive()
-	if err != nil {
-		var refused *Refusal
-		if errors.As(err, &refused) {
-			c.server.options.Log.Debug("request refused", "client", c.conn.RemoteAddr(), "reason", refused.Reason)
-			c.send("", 1, c.server.options.Refuse(refused), true)
-			c.linger()
-		}
-		return false
+// settle does what the callback can't, and tells whether the connection is
+// kept.
+func (c *serverConn) settle(f fate) bool {
+	if f == fateBody {
+		f = c.answer()
 	}
-	request.Conn = &c.conn
+	switch f {
+	case fateKept:
+		return true
+	case fateRefused:
+		var refused *Refusal
+		if !errors.As(c.refusal, &refused) {
+			return false
+		}
+		c.server.options.Log.Debug("request refused", "client", c.conn.RemoteAddr(), "reason", refused.Reason)
+		c.send("", 1, c.server.options.Refuse(refused), true)
+		c.linger()
+	case fateLingers:
+		c.linger()
+	case fateSwitched:
+		sent, err := c.tunnel(c.switched)
+		if c.switched.Done != nil {
+			c.switched.Done(sent, err)
+		}
+	}
+	return false
+}
+
+// wait handles requests of a socket until something is left for settle.
+func (c *serverConn) wait() fate {
+	if c.state.Load() == connNew {
+		c.awaitFirst()
+	}
+	c.drained = false // what came until now makes the socket ready no more
+	if err := c.in.raw.Read(c.onReadable); err != nil {
+		return fateClosed
+	}
+	return c.stopped
+}
+
+// awaitFirst sets the time for the first request.
+func (c *serverConn) awaitFirst() {
+	c.reading.restart(c.server.options.HeaderTimeout)
+	if c.server.isClosing() && c.server.isDismissed() {
+		c.reading.restart(newConnGrace)
+	}
+}
+
+// readable is the socket's callback; see syscall.RawConn. It returns false to
+// be called again when something has come.
+func (c *serverConn) readable(fd uintptr) bool {
+	for {
+		if c.in.buffered() == 0 || c.partial {
+			drained, err := c.in.poll(fd)
+			if err == errAgain {
+				c.await()
+				return false
+			}
+			if err != nil {
+				return c.stop(fateClosed)
+			}
+			c.drained = drained
+		}
+		if !c.partial && !c.activate() {
+			return c.stop(fateClosed)
+		}
+		begun, err := c.scan()
+		if err != nil {
+			c.refusal = err
+			return c.stop(fateRefused)
+		}
+		if !begun {
+			if !c.partial {
+				c.partial = true
+				c.reading.restart(c.server.options.HeaderTimeout)
+			}
+			if c.drained {
+				return false
+			}
+			continue
+		}
+		c.partial = false
+		if f := &c.framing; f.kind != bodyNone && (f.kind != bodyFixed || f.expect || int64(c.in.buffered()) < f.length) {
+			return c.stop(fateBody)
+		}
+		if f := c.answer(); f != fateKept {
+			return c.stop(f)
+		}
+		if c.in.buffered() == 0 && c.drained {
+			c.await()
+			return false
+		}
+	}
+}
+
+// scan begins a request if its head is whole.
+func (c *serverConn) scan() (begun bool, err error) {
+	for !begun && c.in.buffered() > 0 {
+		head, whole, err := c.in.scan(c.server.options.MaxHeader)
+		if err != nil || !whole {
+			return false, err
+		}
+		if begun, err = c.begin(head); err != nil {
+			return false, err
+		}
+	}
+	return begun, nil
+}
+
+func (c *serverConn) stop(f fate) bool {
+	c.stopped = f
+	return true
+}
+
+// await prepares for a request, without a buffer.
+func (c *serverConn) await() {
+	c.in.release()
+	if !c.partial && c.state.Load() != connNew {
+		c.reading.allow(c.server.options.IdleTimeout)
+	}
+}
+
+// activate is called when a request begins. It fails if the server has closed
+// the connection.
+func (c *serverConn) activate() bool {
+	return c.state.CompareAndSwap(connIdle, connActive) || c.state.CompareAndSwap(connNew, connActive) || c.state.Load() == connActive
+}
+
+// begin reads a request's head. One empty line may come before it (RFC 9112,
+// section 2.2).
+func (c *serverConn) begin(head string) (begun bool, err error) {
+	if head == "" {
+		if c.blank {
+			return false, refuse(400, "empty lines in the place of a request")
+		}
+		c.blank = true
+		return false, nil
+	}
+	c.blank = false
+	c.request = Request{Conn: &c.conn}
+	if err := parseRequest(&c.request, head, c.fields[:0]); err != nil {
+		return false, err
+	}
+	c.framing, err = frameRequest(&c.request)
+	return true, err
+}
+
+// next reads and handles one request of a connection that is no socket.
+func (c *serverConn) next() fate {
+	if c.state.Load() == connNew {
+		c.awaitFirst()
+	} else {
+		c.reading.allow(c.server.options.IdleTimeout)
+	}
+	if err := c.in.await(); err != nil || !c.activate() {
+		return fateClosed
+	}
+	c.partial, c.in.readable = false, c.headDeadline
+	defer func() { c.partial = false }()
+	for begun := false; !begun; {
+		head, err := "", c.in.await()
+		if err == nil {
+			head, err = c.in.head(c.server.options.MaxHeader)
+		}
+		if err == nil {
+			begun, err = c.begin(head)
+		}
+		if c.refusal = err; err != nil {
+			return fateRefused
+		}
+	}
+	c.in.readable = nil
+	return c.answer()
+}
+
+// headDeadline is called before the connection is read for the rest of a head.
+func (c *serverConn) headDeadline() error {
+	if !c.partial {
+		c.partial = true
+		c.reading.restart(c.server.options.HeaderTimeout)
+	}
+	return nil
+}
+
+// answer handles a request whose head has been read, and writes the response.
+func (c *serverConn) answer() fate {
+	r, f := &c.request, c.framing
 	c.body = nil
 	if f.kind != bodyNone {
 		c.body = newRequestBody(c, f)
-		request.Body, request.Length = c.body, f.length
+		r.Body, r.Length = c.body, f.length
 		if f.kind == bodyChunked {
-			request.Length = -1
+			r.Length = -1
 		}
 	}
-	c.watch.begin(c.body)
-	response := c.server.handler(c.ctx, request)
+	c.watch.begin()
+	response := c.server.handler(c.ctx, r)
 	if response.Tunnel != nil {
-		c.watch.end()
-		sent, err := c.tunnel(response)
-		if response.Done != nil {
-			response.Done(sent, err)
-		}
-		return false
+		c.endRequest()
+		c.switched = response
+		return fateSwitched
 	}
 	// The answer may be whole before the request's body is.
 	keep := !f.close && !closes(response) && (c.body == nil || c.body.ended()) && !c.server.isClosing()
-	sent, err := c.send(request.Method, request.Minor, response, !keep)
+	sent, err := c.send(r.Method, r.Minor, response, !keep)
 	if response.Body != nil {
 		response.Body.Close()
 	}
 	if response.Done != nil {
 		response.Done(sent, err)
 	}
-	c.watch.end()
+	c.endRequest()
 	if err != nil {
-		return false
+		return fateClosed
 	}
-	if !keep || response.Body != nil && response.Length < 0 && request.Minor == 0 {
-		c.linger()
-		return false
+	if !keep || response.Body != nil && response.Length < 0 && r.Minor == 0 {
+		return fateLingers
 	}
-	clear(c.fields[:])
+	clear(c.fields[:min(len(r.Header), len(c.fields))])
 	if !c.state.CompareAndSwap(connActive, connIdle) {
-		return false
+		return fateClosed
 	}
 	// Shutdown may have passed by while the state was another.
-	return !c.server.isClosing() || c.in.buffered() > 0 || !c.server.isDismissed()
+	if c.server.isClosing() && c.in.buffered() == 0 && c.server.isDismissed() {
+		return fateClosed
+	}
+	return fateKept
+}
+
+// endRequest makes the connection the server's own again.
+func (c *serverConn) endRequest() {
+	c.watch.end()
+	if c.body != nil {
+		c.body.close()
+		c.body = nil
+		c.reading.forget()
+	}
 }
 
 func (s *Server) isClosing() bool {
@@ -178,46 +411,6 @@ func (s *Server) isClosing() bool {
 	default:
 		return false
 	}
-}
-
-// receive reads the head of the next request.
-func (c *serverConn) receive() (*Request, framing, error) {
-	o := &c.server.options
-	var none framing
-	if c.state.Load() == connNew {
-		c.conn.SetReadDeadline(time.Now().Add(o.HeaderTimeout))
-		if c.server.isClosing() && c.server.isDismissed() {
-			c.conn.SetReadDeadline(time.Now().Add(newConnGrace))
-		}
-	} else {
-		c.conn.SetReadDeadline(time.Now().Add(o.IdleTimeout))
-	}
-	if err := c.in.await(); err != nil {
-		return nil, none, err
-	}
-	if !c.state.CompareAndSwap(connIdle, connActive) && !c.state.CompareAndSwap(connNew, connActive) {
-		return nil, none, net.ErrClosed
-	}
-	if !c.in.hasHead() {
-		c.conn.SetReadDeadline(time.Now().Add(o.HeaderTimeout))
-	}
-	head, err := c.in.head(o.MaxHeader)
-	if err == nil && head == "" {
-		if err = c.in.await(); err == nil {
-			if head, err = c.in.head(o.MaxHeader); err == nil && head == "" {
-				err = refuse(400, "empty lines in the place of a request")
-			}
-		}
-	}
-	if err != nil {
-		return nil, none, err
-	}
-	r, err := parseRequest(head, c.fields[:0])
-	if err != nil {
-		return nil, none, err
-	}
-	f, err := frameRequest(r)
-	return r, f, err
 }
 
 // The rest of a body that nobody wanted is read to this extent before the
@@ -240,7 +433,7 @@ func (c *serverConn) linger() {
 
 // closes tells whether a response asks for its connection to be closed.
 func closes(r *Response) bool {
-	for value := range fieldsOf(r.Header, "connection") {
+	for value := range r.Header.All("connection") {
 		if wantsClose(value, false) {
 			return true
 		}
@@ -332,18 +525,46 @@ var errLonger = errors.New("a body that is longer than its length")
 
 // write writes to the client, which may not take it too slowly.
 func (c *serverConn) write(b []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
-	if _, err := c.conn.Write(b); err != nil {
+	if c.in == nil || c.in.raw == nil {
+		c.conn.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
+		if _, err := c.conn.Write(b); err != nil {
+			return errors.Join(ErrGone, err)
+		}
+		return nil
+	}
+	c.out, c.outErr = b, nil
+	err := c.in.raw.Write(c.onWritable)
+	if c.out = nil; c.blocked {
+		c.blocked = false
+		c.socket.SetWriteDeadline(time.Time{})
+	}
+	if err == nil {
+		err = c.outErr
+	}
+	if err != nil {
 		return errors.Join(ErrGone, err)
 	}
 	return nil
+}
+
+// writable is the socket's callback. The deadline is set only if the client is
+// waited for.
+func (c *serverConn) writable(fd uintptr) bool {
+	n, err := writeNow(fd, c.out)
+	if c.out = c.out[n:]; err == errAgain {
+		c.blocked = true
+		c.socket.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
+		return false
+	}
+	c.outErr = err
+	return true
 }
 
 // appendHead appends a response's head, with the fields that frame it.
 func appendHead(b []byte, r *Response, kind bodyKind, bodiless, closing bool, minor int) []byte {
 	b = appendStatus(b, r.Status)
 	dated := false
-	for range fieldsOf(r.Header, "date") {
+	for range r.Header.All("date") {
 		dated = true
 	}
 	if !dated {
@@ -360,7 +581,7 @@ func appendHead(b []byte, r *Response, kind bodyKind, bodiless, closing bool, mi
 	case bodiless && r.Status >= 200 && r.Status != 204:
 		// The length that the response to a GET would have (RFC 9110,
 		// section 8.6).
-		for value := range fieldsOf(r.Header, "content-length") {
+		for value := range r.Header.All("content-length") {
 			if n, err := parseLength(value); err == nil {
 				b = appendLength(b, n)
 				break

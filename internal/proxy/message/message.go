@@ -1,14 +1,14 @@
 // Package message holds the requests and responses that a proxy's chain
-// works on. They belong to no HTTP library, so that the engine below the chain
-// can be replaced; adapters convert at the edges.
+// works on, whichever protocol they came by; adapters convert at the edges.
 package message
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net/netip"
+
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // Request is one parsed request of a client.
@@ -37,8 +37,8 @@ type Request struct {
 
 // Faults of the client while its request's body is read.
 var (
-	ErrClientSlow = errors.New("client sends its request too slowly")
-	ErrClientGone = errors.New("client closed the connection")
+	ErrClientSlow = http1.ErrSlow
+	ErrClientGone = http1.ErrGone
 )
 
 // LineSize is the length of the request line in bytes, without its line end.
@@ -50,20 +50,13 @@ func (r *Request) LineSize() int {
 	return n
 }
 
-// Response is the answer to a request.
-type Response struct {
-	Status int
-	Header Header
-	// Body is nil if there is none. Whoever sends the response closes it.
-	Body   io.ReadCloser
-	Length int64 // of Body in bytes; -1 if unknown
-	// Tunnel, if set with status 101, is the other end of the connection from
-	// here on, in another protocol. Whoever sends the response closes it.
-	Tunnel io.ReadWriteCloser
-	// Done, if set, is called once after the response was sent or given up,
-	// with the bytes of body that were sent.
-	Done func(sent int64, err error)
-}
+// What the engine's messages are made of serves every protocol: HTTP/2 adapts
+// to it.
+type (
+	Field    = http1.Field
+	Header   = http1.Header
+	Response = http1.Response
+)
 
 // Handler answers requests. It never returns nil.
 type Handler func(context.Context, *Request) *Response

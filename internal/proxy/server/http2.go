@@ -137,7 +137,7 @@ func (h *http2Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusal) {
 	m := &message.Request{
 		Method: r.Method, Proto: r.Proto, Length: r.ContentLength,
-		Client: addrPort(h.conn.RemoteAddr().String()), Server: addrPort(h.conn.LocalAddr().String()),
+		Client: h.conn.Client, Server: h.conn.Server,
 		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value,
 		Header: make(message.Header, 0, len(r.Header)+8),
 	}

@@ -4,9 +4,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"net/netip"
-	"strconv"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -23,30 +20,20 @@ type Server = http1.Server
 func New(h message.Handler, o Options) *Server {
 	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).serve}
 	return http1.NewServer(func(ctx context.Context, r *http1.Request) *http1.Response {
-		response := h(ctx, convert(r))
-		done := response.Done
-		answer := &http1.Response{
-			Status: response.Status, Header: response.Header, Body: response.Body, Length: response.Length,
-			Tunnel: response.Tunnel,
-		}
-		if done != nil {
-			answer.Done = func(sent int64, err error) { done(sent, fault(err)) }
-		}
-		return answer
+		return h(ctx, convert(r))
 	}, o)
 }
 
-// convert makes the gateway's request.
+// convert makes the chain's request.
 func convert(r *http1.Request) *message.Request {
 	m := &message.Request{
-		Method: r.Method, Proto: "HTTP/1." + strconv.Itoa(r.Minor), Header: message.Header(r.Header), Length: r.Length,
-		Client: addrPort(r.Conn.RemoteAddr().String()), Server: addrPort(r.Conn.LocalAddr().String()),
-		Connection: r.Conn.Value,
+		Method: r.Method, Proto: "HTTP/1.1", Header: r.Header, Body: r.Body, Length: r.Length,
+		Client: r.Conn.Client, Server: r.Conn.Server, Connection: r.Conn.Value,
+		Secure: r.Conn.TLS != nil, TLS: r.Conn.TLS,
 	}
-	if r.Body != nil {
-		m.Body = body{r.Body}
+	if r.Minor == 0 {
+		m.Proto = "HTTP/1.0"
 	}
-	m.TLS, m.Secure = r.Conn.TLS, r.Conn.TLS != nil
 	m.Host, m.Path, m.Query = r.Origin()
 	if m.Path == "*" {
 		m.Path = "/*"
@@ -56,29 +43,4 @@ func convert(r *http1.Request) *message.Request {
 	}
 	m.Header.Del("Host")
 	return m
-}
-
-func addrPort(s string) netip.AddrPort {
-	at, _ := netip.ParseAddrPort(s)
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-}
-
-// body tells of the client's faults in the gateway's words.
-type body struct {
-	reader interface{ Read([]byte) (int, error) }
-}
-
-func (b body) Read(p []byte) (int, error) {
-	n, err := b.reader.Read(p)
-	return n, fault(err)
-}
-
-func fault(err error) error {
-	switch {
-	case errors.Is(err, http1.ErrSlow):
-		return errors.Join(message.ErrClientSlow, err)
-	case errors.Is(err, http1.ErrGone):
-		return errors.Join(message.ErrClientGone, err)
-	}
-	return err
 }

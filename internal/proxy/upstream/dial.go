@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
@@ -36,51 +35,6 @@ func paths(u *way.Upstream, turn uint64) []path {
 		ways = append(ways, p)
 	}
 	return ways
-}
-
-// attempt is what one request learns of the connection that is opened for it.
-type attempt struct {
-	request context.Context // of the request that waits
-
-	mu          sync.Mutex
-	destination string // that is being dialled; empty when it is done
-	last        Explanation
-}
-
-type attemptKey struct{}
-
-func withAttempt(ctx context.Context) (context.Context, *attempt) {
-	a := &attempt{request: ctx}
-	return context.WithValue(ctx, attemptKey{}, a), a
-}
-
-func (a *attempt) explained() (layer, cause string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.destination == "" {
-		return "", ""
-	}
-	return a.last.Verdict, a.last.Cause
-}
-
-// known is what the network said last. One request may have two dials: the
-// transport sends it again when a kept connection turns out to be closed.
-func (a *attempt) known() Explanation {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.last
-}
-
-func (a *attempt) connecting() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.destination
-}
-
-func (a *attempt) set(destination string, e Explanation) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.destination, a.last = destination, e
 }
 
 // Dialing says how connections are opened.
@@ -116,48 +70,37 @@ func (d *Dialing) setDefaults() {
 	d.explanations = newExplanations(d.Explain)
 }
 
-// dial opens a connection by the first of the paths that works.
-func (d *Dialing) dial(ctx context.Context, ways []path) (net.Conn, error) {
-	a, _ := ctx.Value(attemptKey{}).(*attempt)
-	if a == nil {
-		a = &attempt{request: ctx}
-	}
-	// The transport detaches the dial from the request; it is of use to that
-	// request only.
-	ctx, cancel := context.WithTimeout(ctx, d.ConnectTimeout)
+// dial opens a connection by the first of the paths that works, for a request
+// whose context it is given.
+func (d *Dialing) dial(request context.Context, ways []path) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(request, d.ConnectTimeout)
 	defer cancel()
-	defer context.AfterFunc(a.request, cancel)()
-
-	var failed *Error
+	failed := &Error{Unavailable, "vpc-link", "no address to connect to"}
 	for i, way := range ways {
 		budget := d.NextAfter
 		if i == len(ways)-1 {
 			budget = d.ConnectTimeout
 		}
-		conn, err := d.try(ctx, way, budget, a)
+		conn, err := d.try(ctx, request, way, budget)
 		if err == nil {
 			return conn, nil
 		}
 		// A cause from the network says more than a bare timeout.
-		if failed == nil || failed.Kind != Unavailable {
+		if i == 0 || failed.Kind != Unavailable {
 			failed = err
 		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	if failed == nil {
-		failed = &Error{Unavailable, "vpc-link", "no address to connect to"}
-	}
 	return nil, failed
 }
 
 // try opens a connection by one path, and asks the network while there is no
 // answer.
-func (d *Dialing) try(ctx context.Context, way path, budget time.Duration, a *attempt) (net.Conn, *Error) {
+func (d *Dialing) try(ctx, request context.Context, way path, budget time.Duration) (net.Conn, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	a.set(way.destination.String(), Explanation{})
 
 	type result struct {
 		conn net.Conn
@@ -177,22 +120,20 @@ func (d *Dialing) try(ctx context.Context, way path, budget time.Duration, a *at
 	ask := time.NewTimer(pause)
 	defer ask.Stop()
 	answers := make(chan Explanation, 1)
+	var known Explanation // what the network said last
 	for {
 		select {
 		case r := <-dialled:
 			if r.err == nil {
-				a.set("", Explanation{})
 				return r.conn, nil
 			}
-			return nil, d.refused(way, r.err, a)
+			return nil, d.refused(request, way, r.err, known)
 		case <-ask.C:
 			go func() { answers <- d.explanations.get(ctx, way) }()
 		case e := <-answers:
-			a.set(way.destination.String(), e)
-			if e.Definitive && !d.WaitOnDrop {
+			if known = e; e.Definitive && !d.WaitOnDrop {
 				cancel()
 				if r := <-dialled; r.err == nil { // the connection was faster after all
-					a.set("", Explanation{})
 					return r.conn, nil
 				}
 				return nil, &Error{Unavailable, e.Verdict, e.Cause}
@@ -204,17 +145,18 @@ func (d *Dialing) try(ctx context.Context, way path, budget time.Duration, a *at
 }
 
 // refused is the error of a connection that was not opened.
-func (d *Dialing) refused(way path, err error, a *attempt) *Error {
+func (d *Dialing) refused(request context.Context, way path, err error, e Explanation) *Error {
 	text := dialCause(err)
 	silent := text == "no answer"
-	e := a.known()
-	if e.Cause == "" && a.request.Err() == nil {
-		e = d.explanations.get(a.request, way)
-		a.set(way.destination.String(), e)
+	ended := context.Cause(request)
+	if e.Cause == "" && ended == nil {
+		e = d.explanations.get(request, way)
 	}
 	switch {
-	case e.Cause != "" && silent && d.WaitOnDrop:
+	case e.Cause != "" && (silent && d.WaitOnDrop || ended != nil):
 		return &Error{Timeout, e.Verdict, e.Cause}
+	case ended != nil:
+		return &Error{Timeout, "connect", "no answer from " + way.destination.String() + " in time"}
 	case e.Cause != "" && e.Definitive:
 		return &Error{Unavailable, e.Verdict, e.Cause}
 	case e.Cause != "":

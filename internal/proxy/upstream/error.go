@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // Kind says what sort of failure an Error is.
@@ -47,33 +49,22 @@ func (e *Error) Error() string {
 // LayerClient is the layer of an exchange that its client has left.
 const LayerClient = "client"
 
-// Causes by which the context of an exchange is cancelled.
-var (
-	// ErrTimeout is the end of the integration's time.
-	ErrTimeout = errors.New("the integration's timeout ran out")
-	// ErrClientGone is the client's leaving.
-	ErrClientGone = errors.New("the client closed the connection")
-)
+// ErrTimeout is the end of the time that a backend is given; a context may be
+// cancelled by it, too.
+var ErrTimeout = http1.ErrTimeout
 
-// classify turns an error of the transport into an *Error. What is known of
-// the connection attempt goes before the bare error.
-func classify(ctx context.Context, err error, a *attempt) *Error {
+// classify turns an error of the engine into an *Error. What is known of the
+// opening of a connection goes before the bare error.
+func classify(ctx context.Context, err error) *Error {
 	var known *Error
 	cause := context.Cause(ctx)
-	// What ended the request also ends its dial, with an error of no interest.
-	if errors.As(err, &known) && (cause == nil || known.Kind == Unavailable) {
+	// A client that has left also ends its dial, with an error of no interest.
+	if gone := cause != nil && !errors.Is(cause, ErrTimeout); errors.As(err, &known) && (!gone || known.Kind == Unavailable) {
 		return known
+	} else if gone {
+		return &Error{Network, LayerClient, "the client closed the connection"}
 	}
-	if cause != nil && !errors.Is(cause, ErrTimeout) {
-		return &Error{Network, LayerClient, ErrClientGone.Error()}
-	}
-	if cause != nil {
-		if layer, text := a.explained(); text != "" {
-			return &Error{Timeout, layer, text}
-		}
-		if dst := a.connecting(); dst != "" {
-			return &Error{Timeout, "connect", "no answer from " + dst + " in time"}
-		}
+	if cause != nil || errors.Is(err, ErrTimeout) {
 		return &Error{Timeout, "timeout", "no answer to the request in time"}
 	}
 	var (

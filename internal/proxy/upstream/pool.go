@@ -168,6 +168,8 @@ type Request struct {
 	Body   io.Reader
 	Length int64
 	Replay []byte
+	// Timeout is how long the backend may be silent; see http1.Request.
+	Timeout time.Duration
 	// Switch allows the backend to take the connection over for another
 	// protocol (status 101), with the response's Tunnel as the way to it.
 	Switch bool
@@ -217,24 +219,20 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 	if err := p.unusable(); err != nil {
 		return nil, err
 	}
-	outer := ctx
-	ctx, a := withAttempt(ctx)
 	response, err := p.client.Do(ctx, p.key(r), r.convert())
 	if err != nil {
-		return nil, classify(outer, err, a)
+		return nil, classify(ctx, err)
 	}
-	answer := &message.Response{Status: response.Status, Header: response.Header, Body: response.Body, Length: response.Length}
 	if response.Tunnel != nil {
-		answer.Tunnel = response.Tunnel
-		return answer, nil
+		return response, nil
 	}
-	if answer.Body == nil {
-		answer.Body = noBody{}
+	if response.Body == nil {
+		response.Body = noBody{}
 	}
 	if response.Status < 200 {
 		return nil, &Error{Protocol, "backend", "it answered with status " + strconv.Itoa(response.Status)}
 	}
-	return answer, nil
+	return response, nil
 }
 
 // noBody is the body of a response that has none.
@@ -250,9 +248,9 @@ func (r *Request) convert() *http1.Request {
 	if r.Query != "" {
 		target += "?" + r.Query
 	}
-	out := &http1.Request{Method: r.Method, Target: target, Switch: r.Switch, Header: make([]http1.Field, 0, len(r.Header)+1)}
-	out.Header = append(out.Header, http1.Field{Name: "Host", Value: r.Host})
-	out.Header = append(out.Header, r.Header...)
+	out := &http1.Request{
+		Method: r.Method, Target: target, Host: r.Host, Header: r.Header, Switch: r.Switch, Timeout: r.Timeout,
+	}
 	if r.Replay != nil {
 		out.Replay = r.Replay
 	} else if r.Body != nil {

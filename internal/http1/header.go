@@ -1,13 +1,14 @@
-package message
+package http1
 
 import (
+	"iter"
+	"slices"
 	"strings"
-
-	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
-// Field is one header field. Its name is kept as it was written.
-type Field = http1.Field
+// Field is one header field as it was written, without white space around its
+// value.
+type Field struct{ Name, Value string }
 
 // Header is a list of fields in order. Names are compared without regard to
 // case. A message has few fields, so that a scan is cheaper than a map.
@@ -100,34 +101,74 @@ func (h Header) ValueSize() int {
 	return n
 }
 
-// hop are the fields that concern one connection only (RFC 9110, section
-// 7.6.1), and those of proxies, which end here.
-var hop = map[string]bool{
-	"connection": true, "keep-alive": true, "proxy-connection": true,
-	"proxy-authenticate": true, "proxy-authorization": true, "te": true,
-	"trailer": true, "transfer-encoding": true, "upgrade": true,
+// isHop tells whether a field concerns one connection only (RFC 9110, section
+// 7.6.1), or is of proxies, which end here.
+func isHop(name string) bool {
+	switch len(name) {
+	case len("te"):
+		return equalFold(name, "te")
+	case len("trailer"): // upgrade has as many letters
+		return equalFold(name, "trailer") || equalFold(name, "upgrade")
+	case len("connection"): // keep-alive has as many letters
+		return equalFold(name, "connection") || equalFold(name, "keep-alive")
+	case len("proxy-connection"):
+		return equalFold(name, "proxy-connection")
+	case len("transfer-encoding"):
+		return equalFold(name, "transfer-encoding")
+	case len("proxy-authenticate"):
+		return equalFold(name, "proxy-authenticate")
+	case len("proxy-authorization"):
+		return equalFold(name, "proxy-authorization")
+	}
+	return false
 }
 
 // RemoveHop removes the fields that concern one connection only: the known
 // ones and those that the Connection field names.
 func (h *Header) RemoveHop() {
 	var named []string
-	for _, value := range h.Values("Connection") {
+	for value := range h.All("connection") {
 		for token := range strings.SplitSeq(value, ",") {
-			if token = strings.TrimSpace(token); token != "" {
+			token = strings.Trim(token, " \t")
+			if token != "" && !equalFold(token, "close") && !isHop(token) {
 				named = append(named, token)
 			}
 		}
 	}
+	if named == nil {
+		h.DeleteFunc(isHop)
+		return
+	}
 	h.DeleteFunc(func(name string) bool {
-		if hop[strings.ToLower(name)] {
-			return true
-		}
-		for _, n := range named {
-			if strings.EqualFold(n, name) {
-				return true
+		return isHop(name) || slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, name) })
+	})
+}
+
+// All yields the values of the fields of a name, which is in lower case.
+func (h Header) All(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range h {
+			if equalFold(h[i].Name, name) && !yield(h[i].Value) {
+				return
 			}
 		}
+	}
+}
+
+// equalFold compares ASCII letters without regard to case. The second argument
+// is in lower case.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
 		return false
-	})
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }

@@ -1,4 +1,4 @@
-package message
+package http1
 
 import (
 	"reflect"
@@ -39,12 +39,5 @@ func TestRemoveHop(t *testing.T) {
 	h.RemoveHop()
 	if want := (Header{{Name: "X-Stays", Value: "3"}}); !reflect.DeepEqual(h, want) {
 		t.Errorf("%v", h)
-	}
-}
-
-func TestLineSize(t *testing.T) {
-	r := Request{Method: "GET", Path: "/a", Query: "b=1", Proto: "HTTP/1.1"}
-	if got := r.LineSize(); got != len("GET /a?b=1 HTTP/1.1") {
-		t.Errorf("%d", got)
 	}
 }

@@ -1,0 +1,47 @@
+//go:build !race
+
+package http1
+
+import (
+	"io"
+	"syscall"
+	"unsafe"
+)
+
+// A socket of Go's never blocks in these calls, so that the scheduler need not
+// be told of them; telling it costs as much as what is saved here.
+
+// errAgain is the error of a socket that has nothing to read, or no room.
+const errAgain = syscall.EAGAIN
+
+// readNow reads what is there. At the end it fails with io.EOF.
+func readNow(fd uintptr, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		switch {
+		case errno == syscall.EINTR:
+			continue
+		case errno != 0:
+			return 0, errno
+		case n == 0:
+			return 0, io.EOF
+		}
+		return int(n), nil
+	}
+}
+
+// writeNow writes as much as there is room for.
+func writeNow(fd uintptr, p []byte) (int, error) {
+	for sent := 0; ; {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p[sent:]))), uintptr(len(p)-sent))
+		switch {
+		case errno == syscall.EINTR:
+			continue
+		case errno != 0:
+			return sent, errno
+		}
+		if sent += int(n); sent == len(p) {
+			return sent, nil
+		}
+	}
+}
