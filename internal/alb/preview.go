@@ -73,6 +73,9 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 		Client: p.Client, Server: netip.AddrPortFrom(netip.Addr{}, p.Port),
 	}
 	x := &exchange{balancer: b, snapshot: b.current.Load(), request: r, routed: r, start: time.Now(), priority: noRule}
+	if l := x.snapshot.listeners[p.Port]; l != nil {
+		r.Secure = l.config.TLS != nil
+	}
 	var v Preview
 	a, own := x.decide(p.Port)
 	if x.listener != nil {

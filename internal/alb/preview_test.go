@@ -109,4 +109,9 @@ func TestPreview(t *testing.T) {
 			t.Errorf("%s %s: %s\nwant %s", p.Method, p.Path, got, tt.want)
 		}
 	}
+	b.current.Load().listeners[port].config.TLS = &config.TLS{}
+	b.current.Load().listeners[port].actions[1].redirect.Protocol = "#{protocol}"
+	if got := b.Preview(PreviewParams{Method: "GET", Host: "shop.example", Path: "/22", Port: port}).Location; got != "https://shop.example:443/22" {
+		t.Errorf("an HTTPS listener redirects to %s", got)
+	}
 }
