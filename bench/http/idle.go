@@ -33,7 +33,7 @@ func (n *network) idle(ctx context.Context, r *report.Report, s *subject) error 
 			c.Close()
 		}
 	}()
-	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", cases[0].paths()[0], t.host)
+	request := cases[0].request(t)
 	if err := n.client.Do(func() error {
 		reader := bufio.NewReader(nil)
 		for len(open) < idleConnections && ctx.Err() == nil {
@@ -59,6 +59,12 @@ func (n *network) idle(ctx context.Context, r *report.Report, s *subject) error 
 	return nil
 }
 
+// request is a request of a case, without a body.
+func (c kase) request(t target) string {
+	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", c.paths()[0], t.host)
+}
+
+// ask sends a request and reads its answer, which must have status 200.
 func ask(c net.Conn, reader *bufio.Reader, request string) error {
 	if _, err := io.WriteString(c, request); err != nil {
 		return err

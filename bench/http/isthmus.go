@@ -189,8 +189,7 @@ func api(ctx context.Context, site *machine.Site, link string, routes int) (stri
 	return *a.ApiId, err
 }
 
-// found finds a contestant's process by its role, prefers it, and waits until
-// every number of routes is served.
+// found waits for a contestant's process, by its role, and prefers it.
 func (i *isthmus) found(ctx context.Context, s *subject, is func(role string) bool) error {
 	if err := machine.Until(ctx, patience, func() (bool, string, error) {
 		out, err := machine.Output(i.machine.Isthmus(ctx, "status", "--json"))

@@ -130,7 +130,7 @@ func (n *network) run(ctx context.Context, r *report.Report, subjects []*subject
 			fmt.Fprintf(os.Stderr, "bench/http: %s, round %d of %d; load average %s\n", c.name, round+1, o.rounds, load())
 			taken := map[string]float64{}
 			for _, s := range subjects {
-				m, err := n.measure(ctx, s, c, o)
+				m, err := n.measure(ctx, s.in(c), c, o)
 				if errors.Is(err, errUnsupported) {
 					if round == 0 {
 						fmt.Fprintf(os.Stderr, "bench/http: %s of %s: %v\n", c.name, s.name, err)
@@ -152,7 +152,7 @@ func (n *network) run(ctx context.Context, r *report.Report, subjects []*subject
 			continue
 		}
 		for _, s := range subjects {
-			if err := n.look(ctx, r, s, c, o); err != nil && !errors.Is(err, errUnsupported) {
+			if err := n.look(ctx, r, s.in(c), c, o); err != nil && !errors.Is(err, errUnsupported) {
 				return fmt.Errorf("profile %s of %s: %w", c.name, s.name, err)
 			}
 		}

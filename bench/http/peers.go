@@ -93,6 +93,7 @@ global
 	maxconn 12000
 	no strict-limits
 	log stdout format raw local0
+	tune.bufsize BUFFER
 	ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults
 	mode http
@@ -111,14 +112,29 @@ backend back
 	server one BACKEND pool-max-conn 256
 `
 
+// Buffers of HAProxy in bytes: the default, and one that makes large answers
+// four times as cheap, and small ones dearer.
+const (
+	haproxyBuffer = 16 << 10
+	haproxyLarge  = 64 << 10
+)
+
+// startHAProxy starts one process for small answers and another for large ones.
 func startHAProxy(_ context.Context, n *network, s *subject) error {
+	large := &subject{name: s.name, port: s.port + 100, log: filepath.Join(n.dir, "haproxy-large.log")}
+	large.at = large.byPorts
+	s.instead = map[string]*subject{"1m": large}
+	return errors.Join(s.haproxy(n, haproxyBuffer), large.haproxy(n, haproxyLarge))
+}
+
+func (s *subject) haproxy(n *network, buffer int) error {
 	var frontends strings.Builder
 	front := func(name, bind string, routes int) error {
 		var prefixes strings.Builder
 		for i := range routes {
 			fmt.Fprintf(&prefixes, "%s back\n", contest.Prefix(i))
 		}
-		table := filepath.Join(n.dir, "haproxy-"+name+".map")
+		table := filepath.Join(n.dir, fmt.Sprintf("haproxy-%d-%s.map", buffer, name))
 		fmt.Fprintf(&frontends, `frontend %s
 	bind %s backlog 16384
 	capture request header Host len 128
@@ -140,7 +156,7 @@ func startHAProxy(_ context.Context, n *network, s *subject) error {
 	if err := front("tls", fmt.Sprintf("%s:%d ssl crt %s alpn h2,http/1.1", proxyAddress, s.tlsPort(), n.bundle()), 1); err != nil {
 		return err
 	}
-	path, err := n.config("haproxy.conf", haproxyConfig, "FRONTENDS", frontends.String(), "BACKEND", fmt.Sprintf("%s:%d", backendAddress, backendPort))
+	path, err := n.config(fmt.Sprintf("haproxy-%d.conf", buffer), haproxyConfig, "BUFFER", fmt.Sprint(buffer), "FRONTENDS", frontends.String(), "BACKEND", fmt.Sprintf("%s:%d", backendAddress, backendPort))
 	if err != nil {
 		return err
 	}

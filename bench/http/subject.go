@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/isthmus-net/isthmus/test/machine"
 )
 
 // subject is a contestant.
@@ -21,8 +24,18 @@ type subject struct {
 	log  string
 	// where a case is to be called; an error says why it can't be.
 	at func(kase) (target, error)
+	// instead are other processes of it, for the cases that they are better at.
+	instead map[string]*subject
 	// debug is where it tells of its allocations, in the proxies' namespace.
 	debug string
+}
+
+// in is the contestant's process for a case.
+func (s *subject) in(c kase) *subject {
+	if other := s.instead[c.name]; other != nil {
+		return other
+	}
+	return s
 }
 
 // target is where a load goes.
@@ -67,6 +80,9 @@ func newSubjects(ctx context.Context, n *network, names []string) ([]*subject, e
 		if errors.Is(err, errUnsupported) {
 			fmt.Fprintf(os.Stderr, "bench/http: %s is left out: %v\n", m.name, err)
 			continue
+		}
+		if err == nil {
+			err = s.answers(ctx, n)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("set up %s: %w", m.name, err)
@@ -139,6 +155,37 @@ func (s *subject) accepts(n *network) error {
 		}
 		return nil
 	})
+}
+
+// answers waits until a contestant answers requests of every number of routes
+// as they should be answered.
+func (s *subject) answers(ctx context.Context, n *network) error {
+	for _, c := range cases {
+		t, err := s.at(c)
+		if err != nil || c.door != plain {
+			continue
+		}
+		if err := machine.Until(ctx, patience, func() (bool, string, error) {
+			err := n.client.Do(func() error { return once(c, t) })
+			return err == nil, fmt.Sprintf("%s is answered with %v", c.name, err), n.whole()
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once sends one request on a connection of its own.
+func once(c kase, t target) error {
+	conn, err := net.DialTimeout("tcp", t.address, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	return ask(conn, bufio.NewReader(conn), c.request(t))
 }
 
 // config writes a contestant's configuration into the directory.

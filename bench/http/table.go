@@ -49,7 +49,11 @@ func finish(r *report.Report, subjects []*subject) error {
 // print writes a table for each metric: a row for each case, a column for each
 // contestant. Cells are medians, with the least and the most of the runs.
 func print(w io.Writer, lines []report.Line) error {
-	for _, t := range titles {
+	all := slices.Clone(titles)
+	for _, name := range calls {
+		all = append(all, struct{ metric, title string }{syscallMetric + "_" + name, "of which " + name})
+	}
+	for _, t := range all {
 		var rows, columns []string
 		cells := map[[2]string]string{}
 		for _, l := range lines {
