@@ -49,7 +49,8 @@ func main() {
 	if *quick {
 		o.rounds, o.duration = 1, time.Second
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// A reader of the output that leaves must not leave anything behind either.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	err := bench(ctx, o)
 	stop()
 	if err != nil {
