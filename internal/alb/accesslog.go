@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/sslpolicy"
 )
 
 // The access log's lines are those that AWS writes to S3 ("Access log entries"
@@ -155,7 +156,7 @@ func tlsWords(c *tls.ConnectionState) (cipher, version string) {
 	if c == nil {
 		return "", ""
 	}
-	return tls.CipherSuiteName(c.CipherSuite), strings.Replace(tls.VersionName(c.Version), "TLS ", "TLSv", 1)
+	return sslpolicy.Cipher(c.CipherSuite), sslpolicy.Version(c.Version)
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

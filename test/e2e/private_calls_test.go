@@ -77,6 +77,14 @@ func TestPrivateAPI(t *testing.T) {
 			}
 		}
 	})
+	t.Run("over HTTP/2, unless the client wants none", func(t *testing.T) {
+		for _, version := range []string{"2", "1.1"} {
+			from, option := "10.0.1.71", "--http"+version
+			if got := a.call(t, m, 0, from, url+"/seen", option, "-w", " HTTP/%{http_version} %{http_code}"); got != seen(from, "https")+" HTTP/"+version {
+				t.Errorf("%s: %s", option, got)
+			}
+		}
+	})
 	t.Run("forged headers have no effect", func(t *testing.T) {
 		forged := []string{"-H", "x-amzn-vpce-id: " + c.endpoint, "-H", "X-Amzn-Vpc-Id: " + c.vpc, "-H", "x-amzn-vpce-config: 0", "-H", "X-Forwarded-For: 10.9.9.9"}
 		want(t, a, seen("10.0.1.77", "https"), url+"/seen", forged...)

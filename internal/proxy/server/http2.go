@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -19,10 +20,11 @@ import (
 const H2 = "h2"
 
 // Limits of an HTTP/2 connection. The number of streams is that of Application
-// Load Balancers. What a client has sent, and nobody has read yet, is bounded
+// Load Balancers, that of fields the HTTP/1.1 engine's. What a client has sent, and nobody has read yet, is bounded
 // for each stream and for the connection.
 const (
 	maxStreams       = 128
+	maxFields        = 256
 	maxFrame         = 16 << 10
 	streamBuffer     = 128 << 10
 	connectionBuffer = 1 << 20
@@ -161,6 +163,9 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 		for _, v := range values {
 			m.Header = append(m.Header, message.Field{Name: name, Value: strings.Trim(v, " \t")})
 		}
+	}
+	if len(m.Header) > maxFields {
+		return nil, &http1.Refusal{Status: 431, Reason: fmt.Sprintf("more than %d header fields", maxFields)}
 	}
 	slices.SortStableFunc(m.Header, func(a, b message.Field) int { return strings.Compare(a.Name, b.Name) })
 	return m, nil

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -471,6 +472,12 @@ func TestHTTP2Refusals(t *testing.T) {
 		m, refused := h.convert(r)
 		if (refused != nil) != test.refused {
 			t.Errorf("%+v: %v", test, refused)
+		}
+		for i := range maxFields + 1 {
+			r.Header.Add("X", strconv.Itoa(i))
+		}
+		if _, refused := h.convert(r); refused == nil || !test.refused && refused.Status != 431 {
+			t.Errorf("%+v: with too many fields: %v", test, refused)
 		}
 		if m != nil && m.Header.Has("Host") {
 			t.Errorf("%+v: the Host field is left", test)
