@@ -118,8 +118,10 @@ func groupAttributes(g *resource.TargetGroup) []attribute {
 // be set.
 func listenerAttributes(l *resource.Listener) []attribute {
 	switch l.Protocol {
-	case "HTTP", "HTTPS":
+	case "HTTP":
 		return applicationListenerAttributes
+	case "HTTPS":
+		return secureListenerAttributes
 	case "UDP":
 		return nil
 	}

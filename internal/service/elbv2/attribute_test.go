@@ -15,7 +15,7 @@ func TestAttributeValues(t *testing.T) {
 	tcp := groupAttributes(&resource.TargetGroup{Protocol: "TCP", TargetType: "ip"})
 	udp := groupAttributes(&resource.TargetGroup{Protocol: "UDP", TargetType: "instance"})
 	listener := listenerAttributes(&resource.Listener{Protocol: "TCP"})
-	http := listenerAttributes(&resource.Listener{Protocol: "HTTP"})
+	http, https := listenerAttributes(&resource.Listener{Protocol: "HTTP"}), listenerAttributes(&resource.Listener{Protocol: "HTTPS"})
 	const response = "routing.http.response."
 	for _, c := range []struct {
 		known            []attribute
@@ -58,6 +58,10 @@ func TestAttributeValues(t *testing.T) {
 		{http, response + "x_content_type_options.header_value", "nosniff", ""},
 		{http, response + "x_content_type_options.header_value", "", ""},
 		{http, response + "set_cookie.header_value", "a", "ValidationError"},
+		{https, requestPrefix + "x_amzn_tls_version.header_name", "X-Amzn-Tls-Version", ""},
+		{https, requestPrefix + "x_amzn_tls_version.header_name", "X-Version", "InvalidConfigurationRequest"},
+		{https, response + "x_frame_options.header_value", "DENY", ""},
+		{http, requestPrefix + "x_amzn_tls_version.header_name", "X-Version", "ValidationError"},
 		{applicationAttributes, "routing.http.desync_mitigation_mode", "strictest", ""},
 		{applicationAttributes, "routing.http.desync_mitigation_mode", "off", "ValidationError"},
 		{applicationAttributes, "zonal_shift.config.enabled", "true", ""},

@@ -67,6 +67,21 @@ var applicationListenerAttributes = append([]attribute{
 	{key: "routing.http.response.server.enabled", initial: "true", others: yesNo},
 }, responseAttributes()...)
 
+// secureListenerAttributes are those of HTTPS listeners: also the names of the
+// fields that tell targets of TLS, which can't be changed.
+var secureListenerAttributes = slices.Concat(applicationListenerAttributes, []attribute{
+	{key: requestPrefix + "x_amzn_mtls_clientcert.header_name", initial: "X-Amzn-Mtls-Clientcert"},
+	{key: requestPrefix + "x_amzn_mtls_clientcert_issuer.header_name", initial: "X-Amzn-Mtls-Clientcert-Issuer"},
+	{key: requestPrefix + "x_amzn_mtls_clientcert_leaf.header_name", initial: "X-Amzn-Mtls-Clientcert-Leaf"},
+	{key: requestPrefix + "x_amzn_mtls_clientcert_serial_number.header_name", initial: "X-Amzn-Mtls-Clientcert-Serial-Number"},
+	{key: requestPrefix + "x_amzn_mtls_clientcert_subject.header_name", initial: "X-Amzn-Mtls-Clientcert-Subject"},
+	{key: requestPrefix + "x_amzn_mtls_clientcert_validity.header_name", initial: "X-Amzn-Mtls-Clientcert-Validity"},
+	{key: requestPrefix + "x_amzn_tls_cipher_suite.header_name", initial: "X-Amzn-Tls-Cipher-Suite"},
+	{key: requestPrefix + "x_amzn_tls_version.header_name", initial: "X-Amzn-Tls-Version"},
+})
+
+const requestPrefix = "routing.http.request."
+
 // responseAttributes are the fields that a listener sets in its responses.
 func responseAttributes() (out []attribute) {
 	for _, f := range config.ResponseFields {

@@ -139,7 +139,7 @@ func checkHealthCheck(protocol string, h resource.HealthCheck) error {
 	}
 	m, err := health.ParseMatcher(h.Matcher)
 	most := 599
-	if protocol == "HTTP" {
+	if isHTTP(protocol) {
 		most = 499
 	}
 	if err != nil || m.Highest() > most {
