@@ -2,10 +2,8 @@ package alb
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"regexp"
@@ -99,36 +97,3 @@ func TestAccessLog(t *testing.T) {
 		t.Errorf("%d fields, and %d:\n%s", fields(whole), fields(line), line)
 	}
 }
-
-// TestLogFile: what the file does not take is lost, and makes nobody wait.
-func TestLogFile(t *testing.T) {
-	r, w := io.Pipe()
-	var report lines
-	f := newLogFile(w, slog.New(slog.NewTextHandler(&report, nil)))
-	for i := range maxLines + maxWrite {
-		f.write(fmt.Appendf(nil, "%d\n", i))
-	}
-	if f.lost.Load() == 0 {
-		t.Error("no line is lost")
-	}
-	done := make(chan string)
-	go func() {
-		b, _ := io.ReadAll(r)
-		done <- string(b)
-	}()
-	f.close()
-	w.Close()
-	if got := <-done; !strings.HasPrefix(got, "0\n1\n2\n") || strings.Count(got, "\n") < maxLines {
-		t.Errorf("%d lines", strings.Count(got, "\n"))
-	}
-	report.with(t, "lost_lines=")
-
-	broken := newLogFile(failing{}, slog.New(slog.NewTextHandler(&report, nil)))
-	broken.write([]byte("x\n"))
-	broken.close()
-	report.with(t, "disk full")
-}
-
-type failing struct{}
-
-func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
@@ -29,7 +30,7 @@ type Options struct {
 type Balancer struct {
 	options  Options
 	current  atomic.Pointer[snapshot]
-	file     *logFile // nil without AccessFile
+	file     *linelog.Writer // nil without AccessFile
 	applying sync.Mutex
 }
 
@@ -50,7 +51,7 @@ func New(o Options) *Balancer {
 	o.Upstream.AnyCertificate = true
 	b := &Balancer{options: o}
 	if o.AccessFile != nil {
-		b.file = newLogFile(o.AccessFile, o.Log)
+		b.file = linelog.New(o.AccessFile, o.Log)
 	}
 	b.current.Store(&snapshot{})
 	return b
@@ -59,7 +60,7 @@ func New(o Options) *Balancer {
 // Close writes what is left of the access log. No request may be under way.
 func (b *Balancer) Close() {
 	if b.file != nil {
-		b.file.close()
+		b.file.Close()
 	}
 }
 
@@ -109,7 +110,7 @@ func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
 	b.options.Access.LogAttrs(context.Background(), slog.LevelInfo, "request",
 		slog.Int("elb_status_code", status), slog.String("error", "request: "+refusal.Reason))
 	if b.file != nil {
-		b.file.write(b.current.Load().refusedLine(status, time.Now()))
+		b.file.Write(b.current.Load().refusedLine(status, time.Now()))
 	}
 	return page(status)
 }

@@ -71,7 +71,7 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 		}
 		status := x.log(r, sent, err)
 		if f := x.balancer.file; f != nil {
-			f.write(x.accessLine(r, entry{status: status, sent: sent, responded: responded, ended: time.Now()}))
+			f.Write(x.accessLine(r, entry{status: status, sent: sent, responded: responded, ended: time.Now()}))
 		}
 	}
 	return r

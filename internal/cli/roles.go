@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -21,6 +22,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway"
 	"github.com/isthmus-net/isthmus/internal/health"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/supervise"
 )
 
@@ -64,14 +66,23 @@ type logFlags struct {
 	LogLevel  string `help:"Log from this level: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 }
 
-func (f logFlags) logger(role string, env *Env) *slog.Logger {
+func (f logFlags) logger(role string, env *Env) *slog.Logger { return f.loggerTo(env.Stderr, role) }
+
+// accessLogger makes a logger for a line of each request, which is gathered
+// with others. It is closed before the process ends.
+func (f logFlags) accessLogger(role string, env *Env) (*slog.Logger, io.Closer) {
+	w := linelog.New(env.Stderr, f.logger(role, env))
+	return f.loggerTo(w, role), w
+}
+
+func (f logFlags) loggerTo(w io.Writer, role string) *slog.Logger {
 	var level slog.Level
 	// The enum has no other values.
 	_ = level.UnmarshalText([]byte(f.LogLevel))
 	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(env.Stderr, options)
+	var h slog.Handler = slog.NewTextHandler(w, options)
 	if f.LogFormat == "json" {
-		h = slog.NewJSONHandler(env.Stderr, options)
+		h = slog.NewJSONHandler(w, options)
 	}
 	return slog.New(h).With("process", role)
 }
@@ -167,11 +178,13 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 			listeners = append(listeners, l)
 		}
 		log := c.logger("gateway", env)
+		access, closer := c.accessLogger("gateway", env)
+		defer closer.Close()
 		return gateway.Main(ctx, gateway.Process{
 			Listeners: listeners[:c.Listeners], HTTP: listeners[c.Listeners], HTTPS: listeners[c.Listeners+1],
 			Feed: c.Feed, Drain: drainTime, Log: log,
 			Options: gateway.Options{
-				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, Access: log,
+				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, Access: access,
 			},
 		})
 	})

@@ -1,0 +1,125 @@
+// Package linelog writes logs of many lines without making those wait who have
+// something to log, and without a system call for each line.
+package linelog
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// maxPending bounds the bytes that wait for the file.
+	maxPending = 4 << 20
+	// full is how many bytes are written without waiting for more.
+	full = 64 << 10
+	// gather is how long lines are gathered before they are written.
+	gather = 5 * time.Millisecond
+	// reportEvery is how often it is said that lines were lost.
+	reportEvery = time.Minute
+)
+
+// Writer passes lines on to a file. If the file is slower than they come, lines
+// are lost and counted.
+type Writer struct {
+	w   io.Writer
+	log *slog.Logger
+
+	mu      sync.Mutex
+	pending []byte
+	lost    int
+	closed  bool
+
+	some, much chan struct{} // hold one when something is pending, and when it is enough for a write
+	quit, done chan struct{}
+}
+
+// New makes a writer. The log is told when lines are lost.
+func New(w io.Writer, log *slog.Logger) *Writer {
+	l := &Writer{
+		w: w, log: log, some: make(chan struct{}, 1), much: make(chan struct{}, 1),
+		quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	go l.run()
+	return l
+}
+
+// Write takes a line with its end. It never fails, and keeps nothing of it.
+func (l *Writer) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.pending)+len(line) > maxPending {
+		l.lost++
+		return len(line), nil
+	}
+	before := len(l.pending)
+	l.pending = append(l.pending, line...)
+	if before == 0 {
+		signal(l.some)
+	}
+	if before < full && len(l.pending) >= full {
+		signal(l.much)
+	}
+	return len(line), nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Close returns when all lines that had come have been written.
+func (l *Writer) Close() error {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.quit)
+	}
+	l.mu.Unlock()
+	<-l.done
+	return nil
+}
+
+func (l *Writer) run() {
+	defer close(l.done)
+	var reported time.Time
+	var spare []byte
+	timer := time.NewTimer(0)
+	for closing := false; !closing; {
+		select {
+		case <-l.some:
+			timer.Reset(gather)
+			select {
+			case <-timer.C:
+			case <-l.much:
+			case <-l.quit:
+			}
+		case <-l.quit:
+			closing = true
+		}
+		l.mu.Lock()
+		out, lost := l.pending, l.lost
+		l.pending, l.lost = spare[:0], 0
+		l.mu.Unlock()
+		var err error
+		if len(out) > 0 {
+			_, err = l.w.Write(out)
+		}
+		if spare = out; cap(spare) > 4*full {
+			spare = nil
+		}
+		if now := time.Now(); err != nil || lost > 0 {
+			if now.Sub(reported) < reportEvery {
+				l.mu.Lock()
+				l.lost += lost
+				l.mu.Unlock()
+				continue
+			}
+			reported = now
+			l.log.Error("write access log", "error", err, "lost_lines", lost)
+		}
+	}
+}
