@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -104,9 +106,17 @@ func startALB(ctx context.Context, n *network, s *subject) error {
 			continue
 		}
 		ports[routes] = int32(firstListener + k)
-		if err := i.listen(ctx, arn, ports[routes], group, routes); err != nil {
+		if err := i.listen(ctx, arn, ports[routes], "", group, routes); err != nil {
 			return fmt.Errorf("make a listener with %d routes: %w", routes, err)
 		}
+	}
+	certificate, err := i.certify(ctx, n)
+	if err != nil {
+		return fmt.Errorf("import certificate: %w", err)
+	}
+	const tlsPort = firstListener + tlsOffset
+	if err := i.listen(ctx, arn, tlsPort, certificate, group, 1); err != nil {
+		return fmt.Errorf("make a listener with TLS: %w", err)
 	}
 	eni, address, err := i.node(ctx, arn)
 	if err != nil {
@@ -116,7 +126,7 @@ func startALB(ctx context.Context, n *network, s *subject) error {
 	s.at = func(c kase) (target, error) {
 		switch {
 		case c.door != plain:
-			return target{}, fmt.Errorf("%w: there are no HTTPS listeners", errUnsupported)
+			return target{fmt.Sprintf("%s:%d", address, tlsPort), serverName}, nil
 		case ports[c.routes] == 0:
 			return target{}, fmt.Errorf("%w: a load balancer has 100 rules at most", errUnsupported)
 		}
@@ -128,14 +138,37 @@ func startALB(ctx context.Context, n *network, s *subject) error {
 	return i.healthy(ctx, group)
 }
 
-// listen makes a listener whose rules have the paths of a number of routes.
-func (i *isthmus) listen(ctx context.Context, balancer string, port int32, group string, routes int) error {
-	l, err := i.site.AWS.ELB.CreateListener(ctx, &elbv2.CreateListenerInput{
+// certify imports the certificate that all contestants have.
+func (i *isthmus) certify(ctx context.Context, n *network) (string, error) {
+	certificate, err := os.ReadFile(n.certificate())
+	if err != nil {
+		return "", err
+	}
+	key, err := os.ReadFile(n.key())
+	if err != nil {
+		return "", err
+	}
+	c, err := i.site.AWS.ACM.ImportCertificate(ctx, &acm.ImportCertificateInput{Certificate: certificate, PrivateKey: key})
+	if err != nil {
+		return "", err
+	}
+	return *c.CertificateArn, nil
+}
+
+// listen makes a listener whose rules have the paths of a number of routes;
+// with TLS if a certificate is given.
+func (i *isthmus) listen(ctx context.Context, balancer string, port int32, certificate, group string, routes int) error {
+	in := &elbv2.CreateListenerInput{
 		LoadBalancerArn: &balancer, Protocol: elbtypes.ProtocolEnumHttp, Port: &port,
 		DefaultActions: []elbtypes.Action{{
 			Type: elbtypes.ActionTypeEnumFixedResponse, FixedResponseConfig: &elbtypes.FixedResponseActionConfig{StatusCode: aws.String("404")},
 		}},
-	})
+	}
+	if certificate != "" {
+		in.SslPolicy = aws.String("ELBSecurityPolicy-TLS13-1-3-2021-06") // the default one has no TLS 1.3
+		in.Protocol, in.Certificates = elbtypes.ProtocolEnumHttps, []elbtypes.Certificate{{CertificateArn: &certificate}}
+	}
+	l, err := i.site.AWS.ELB.CreateListener(ctx, in)
 	if err != nil {
 		return err
 	}
