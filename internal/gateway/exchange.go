@@ -37,6 +37,8 @@ type exchange struct {
 	// stranger is why the caller's own address is not known, if it isn't.
 	stranger error
 
+	clientAddress string // made when first asked for
+
 	query    url.Values        // parsed when first asked for
 	response *message.Response // of the integration
 

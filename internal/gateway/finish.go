@@ -51,7 +51,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 	if !x.gateway.options.Access.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 24),
 		slog.String("requestId", x.requestID),
 		slog.String("extendedRequestId", x.extendedID),
 		slog.String("sourceIp", x.client()),
@@ -63,7 +63,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 		slog.Int("status", r.Status),
 		slog.Int64("responseLength", sent),
 		slog.Int64("responseLatency", time.Since(x.start).Milliseconds()),
-	}
+	)
 	if x.endpoint != nil {
 		attrs = append(attrs, slog.String("vpceId", x.endpoint.ID), slog.String("vpcId", x.endpoint.VPC))
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
@@ -13,7 +14,7 @@ import (
 // developer guide, "Amazon API Gateway important notes for REST APIs".
 
 // restDropped are not passed to the backend.
-var restDropped = map[string]bool{
+var restDropped = http1.Names[bool]{
 	"content-encoding": true, "content-length": true, "content-md5": true,
 	"expect": true, "max-forwards": true, "server": true, "via": true,
 	"www-authenticate": true, "x-http-method-override": true,
@@ -24,7 +25,7 @@ var restDropped = map[string]bool{
 func restProxyHeader(client message.Header, authorization string) message.Header {
 	h := client.Clone()
 	h.RemoveHop()
-	h.DeleteFunc(func(name string) bool { return restDropped[strings.ToLower(name)] })
+	h.DeleteFunc(restDropped.Has)
 	if authorization == "AWS_IAM" || strings.HasPrefix(h.Get("Authorization"), "AWS4-HMAC-SHA256") {
 		h.Del("Authorization")
 	}
@@ -33,7 +34,7 @@ func restProxyHeader(client message.Header, authorization string) message.Header
 
 // restResponse says what becomes of a backend's header: true if it is kept
 // under the prefix x-amzn-Remapped-, false if it is dropped. Others pass.
-var restResponse = map[string]bool{
+var restResponse = http1.Names[bool]{
 	"authorization": true, "connection": true, "content-length": true,
 	"content-md5": true, "date": true, "max-forwards": true, "server": true,
 	"user-agent": true, "www-authenticate": true, "x-amzn-requestid": true,
@@ -46,7 +47,7 @@ var restResponse = map[string]bool{
 func remapped(backend message.Header) message.Header {
 	h := make(message.Header, 0, len(backend)+8)
 	for _, f := range backend {
-		remap, known := restResponse[strings.ToLower(f.Name)]
+		remap, known := restResponse.Get(f.Name)
 		if !known {
 			h.Add(f.Name, f.Value)
 		} else if remap {
@@ -90,12 +91,14 @@ func forwardedNode(s string) string {
 	return forwardedValue(s)
 }
 
+var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 // forwardedValue quotes a value that is not a token.
 func forwardedValue(s string) string {
 	for i := range len(s) {
 		c := s[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+			return `"` + quoting.Replace(s) + `"`
 		}
 	}
 	return s

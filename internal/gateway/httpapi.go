@@ -9,6 +9,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
@@ -22,7 +23,7 @@ func (x *exchange) httpRequest(in *integration) (*upstream.Request, *message.Res
 	out.Query = joinQuery(out.Query, x.request.Query)
 	out.Header = x.request.Header.Clone()
 	out.Header.RemoveHop()
-	out.Header.DeleteFunc(func(name string) bool { return httpDropped[strings.ToLower(name)] })
+	out.Header.DeleteFunc(httpDropped.Has)
 	if err := x.changeRequest(in, out); err != nil {
 		return nil, x.fail(badRequest, "request: "+err.Error())
 	}
@@ -45,7 +46,7 @@ func (x *exchange) httpResponse(in *integration, response *message.Response) *me
 
 // httpDropped are not passed to the backend: they are about the message that
 // the client sent, or become Forwarded.
-var httpDropped = map[string]bool{
+var httpDropped = http1.Names[bool]{
 	"content-length": true, "expect": true, "forwarded": true, "via": true,
 	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-port": true,
 	"x-forwarded-proto": true,

@@ -171,10 +171,13 @@ func endpointPort(secure bool) uint16 {
 
 // client is the caller's address as text.
 func (x *exchange) client() string {
-	if a := x.request.Client.Addr(); a.IsValid() {
-		return a.Unmap().String()
+	if x.clientAddress == "" {
+		x.clientAddress = "unknown"
+		if a := x.request.Client.Addr(); a.IsValid() {
+			x.clientAddress = a.Unmap().String()
+		}
 	}
-	return "unknown"
+	return x.clientAddress
 }
 
 // apiOfPrivateHost reads "{api}.execute-api.{region}.amazonaws.com" and

@@ -172,3 +172,31 @@ func equalFold(s, lower string) bool {
 	}
 	return true
 }
+
+// Names finds what is kept for a field's name, without regard to case. The keys
+// are in lower case.
+type Names[T any] map[string]T
+
+// Get does not allocate for names of up to 64 bytes, as nearly all are.
+func (m Names[T]) Get(name string) (value T, ok bool) {
+	var buf [64]byte
+	if len(name) > len(buf) {
+		value, ok = m[strings.ToLower(name)]
+		return value, ok
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buf[i] = c
+	}
+	value, ok = m[string(buf[:len(name)])]
+	return value, ok
+}
+
+// Has tells whether the name is there.
+func (m Names[T]) Has(name string) bool {
+	_, ok := m.Get(name)
+	return ok
+}

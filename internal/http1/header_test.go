@@ -2,6 +2,7 @@ package http1
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -39,5 +40,18 @@ func TestRemoveHop(t *testing.T) {
 	h.RemoveHop()
 	if want := (Header{{Name: "X-Stays", Value: "3"}}); !reflect.DeepEqual(h, want) {
 		t.Errorf("%v", h)
+	}
+}
+
+func TestNames(t *testing.T) {
+	long := strings.Repeat("x", 70)
+	m := Names[int]{"content-type": 1, long: 2}
+	for name, want := range map[string]int{"Content-Type": 1, "content-type": 1, strings.ToUpper(long): 2, "Content-Typ": 0, "": 0} {
+		if got, ok := m.Get(name); got != want || ok != (want > 0) || m.Has(name) != ok {
+			t.Errorf("%q: %d, %v", name, got, ok)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { m.Has("Content-Type") }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
