@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -72,10 +73,11 @@ type Server struct {
 	options Options
 	slots   chan struct{} // one a connection
 
+	dismissed atomic.Bool // connections between requests are closed, too
+
 	mu        sync.Mutex
 	closing   chan struct{} // closed by Shutdown and Drain
 	closed    bool
-	dismissed bool // connections between requests were closed, too
 	listeners map[net.Listener]struct{}
 	conns     map[*serverConn]struct{}
 	emptied   chan struct{} // closed when the last connection ends after Shutdown
@@ -187,12 +189,6 @@ func (s *Server) pause(d time.Duration) bool {
 	}
 }
 
-func (s *Server) isDismissed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.dismissed
-}
-
 func (s *Server) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,8 +252,7 @@ func (s *Server) end(ctx context.Context, dismiss bool) error {
 			close(s.emptied)
 		}
 	}
-	if dismiss && !s.dismissed {
-		s.dismissed = true
+	if dismiss && s.dismissed.CompareAndSwap(false, true) {
 		for c := range s.conns {
 			c.dismiss()
 		}

@@ -82,7 +82,7 @@ const newConnGrace = time.Second
 // dismiss closes the connection if it waits for a request.
 func (c *serverConn) dismiss() {
 	if c.state.CompareAndSwap(connIdle, connDismissed) || c.state.CompareAndSwap(connTunnel, connDismissed) {
-		c.socket.Close()
+		c.cut()
 	} else if c.state.Load() == connNew {
 		c.socket.SetReadDeadline(time.Now().Add(newConnGrace))
 		if c.state.Load() == connOther {
@@ -91,10 +91,15 @@ func (c *serverConn) dismiss() {
 	}
 }
 
-// abort ends whatever is under way. Closing the socket would wait for its
-// callback.
+// abort ends whatever is under way.
 func (c *serverConn) abort(cause error) {
 	c.ctx.cancel(cause)
+	c.cut()
+}
+
+// cut ends the connection without waiting for its goroutine, as closing the
+// socket would: that waits until its callback has returned.
+func (c *serverConn) cut() {
 	if s, ok := c.socket.(interface {
 		CloseRead() error
 		CloseWrite() error
@@ -208,7 +213,7 @@ func (c *serverConn) wait() fate {
 // awaitFirst sets the time for the first request.
 func (c *serverConn) awaitFirst() {
 	c.reading.restart(c.server.options.HeaderTimeout)
-	if c.server.isClosing() && c.server.isDismissed() {
+	if c.server.isClosing() && c.server.dismissed.Load() {
 		c.reading.restart(newConnGrace)
 	}
 }
@@ -383,12 +388,14 @@ func (c *serverConn) answer() fate {
 	if !keep || response.Body != nil && response.Length < 0 && r.Minor == 0 {
 		return fateLingers
 	}
-	clear(c.fields[:min(len(r.Header), len(c.fields))])
+	// What waits for its next request keeps nothing of the last one.
+	clear(c.fields[:])
+	c.request = Request{}
 	if !c.state.CompareAndSwap(connActive, connIdle) {
 		return fateClosed
 	}
 	// Shutdown may have passed by while the state was another.
-	if c.server.isClosing() && c.in.buffered() == 0 && c.server.isDismissed() {
+	if c.server.isClosing() && c.in.buffered() == 0 && c.server.dismissed.Load() {
 		return fateClosed
 	}
 	return fateKept

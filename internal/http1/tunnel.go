@@ -24,7 +24,7 @@ func (t *tunnel) Close() error {
 // ends, or nothing is sent for as long as the stall timeout.
 func (c *serverConn) tunnel(r *Response) (int64, error) {
 	defer r.Tunnel.Close()
-	if !c.state.CompareAndSwap(connActive, connTunnel) || c.server.isClosing() && c.server.isDismissed() {
+	if !c.state.CompareAndSwap(connActive, connTunnel) || c.server.isClosing() && c.server.dismissed.Load() {
 		return 0, net.ErrClosed
 	}
 	b := append([]byte(nil), "HTTP/1.1 101 Switching Protocols\r\n"...)
