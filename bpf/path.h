@@ -233,6 +233,8 @@ __noinline int find_path(struct flow_key *key, struct path *path)
 	if (reason)
 		return reason;
 	path->receiver = number ? number : find_address(path->network, &key->dst);
+	if (eni->flags & ENI_REVERSE_PATH && !leads_back(path->receiver, &key->src))
+		return DROP_NO_ROUTE;
 
 	/* Through endpoints and load balancers. */
 	for (i = 0; i <= MAX_CROSSINGS; i++) {

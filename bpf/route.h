@@ -77,4 +77,20 @@ static __always_inline bool leads_to(__u32 route_table, const struct addr *addr,
 	return route && route->kind == ROUTE_INTERFACE && route->eni == eni;
 }
 
+/*
+ * Whether replies of an ENI would find a way to an address beyond a virtual
+ * interface, whichever of several they take. What accepts nothing is refused
+ * elsewhere.
+ */
+static __always_inline bool leads_back(__u32 number, const struct addr *addr)
+{
+	struct eni *eni = find_eni(number);
+	struct route *route;
+
+	if (!eni || eni->kind == ENI_NAT || eni->kind == ENI_NAT_SOURCE)
+		return true;
+	route = find_route(eni->route_table, addr);
+	return route && route->kind == ROUTE_INTERFACE;
+}
+
 #endif

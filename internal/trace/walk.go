@@ -77,6 +77,11 @@ func (x *Index) evaluate(sender *tables.ENI, p Packet, known *Flow) *walk {
 	if at == nil || at.Kind == tables.NAT || at.Kind == tables.NATSource {
 		return w.stop(bpf.DropNoAddress, x.networks[me.Network], "no-address: no ENI of %s accepts packets for %s", x.networks[me.Network], p.Dst.Addr())
 	}
+	if me.ReversePath {
+		if back := x.route(at.RouteTable, p.Src.Addr()); back == nil || back.Kind != tables.Interface {
+			return w.stop(bpf.DropNoRoute, x.tableID(at), "no-route: %s, of %s, has no route back to %s%s", x.tableID(at), at.ID, p.Src.Addr(), x.withdrawn(at, p.Src.Addr()))
+		}
+	}
 	w.pass(me.ID, "sends %s to %s (%s)", port(p, p.rulePort()), p.Dst.Addr(), at.ID)
 
 	for at.Kind == tables.Endpoint || at.Kind == tables.LoadBalancer {

@@ -207,6 +207,31 @@ func TestOnPremises(t *testing.T) {
 		}
 	})
 
+	t.Run("a route table that takes no routes over", func(t *testing.T) {
+		table, err := s.AWS.RouteTable(t.Context(), s.VPC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := *table.RouteTableId
+		if _, err := s.AWS.EC2.DisableVgwRoutePropagation(t.Context(), &ec2.DisableVgwRoutePropagationInput{GatewayId: &o.gateway, RouteTableId: &id}); err != nil {
+			t.Fatal(err)
+		}
+		o.routes()
+		if got := o.curl("http://" + machine.BackendAddress + "/"); got != "" {
+			t.Errorf("an answer without a way back: %s", got)
+		}
+		for _, to := range []string{machine.BackendAddress, s.Node} {
+			if got := o.trace("--from", machine.OnPremisesHost, "--to", to+":80"); !strings.Contains(got, "no-route: "+id+", of eni-") || !strings.Contains(got, "has no route back to "+machine.OnPremisesHost) {
+				t.Error(got)
+			}
+		}
+		if _, err := s.AWS.EC2.EnableVgwRoutePropagation(t.Context(), &ec2.EnableVgwRoutePropagationInput{GatewayId: &o.gateway, RouteTableId: &id}); err != nil {
+			t.Fatal(err)
+		}
+		o.routes(machine.OnPremises)
+		instance()
+	})
+
 	// The private API, which lets only the host in, by its own address.
 	endpoint, address := o.endpoint()
 	api := overV1(t, s)
