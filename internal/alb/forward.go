@@ -14,11 +14,6 @@ import (
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
-// replayable is the size up to which a request's body is read before the
-// target is called, so that the request can be sent again on a new connection
-// when a kept one turns out to be closed, if that does no harm.
-const replayable = 64 << 10
-
 // forward sends the request to a target and passes the answer on.
 func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 	if x.pick(f); x.target == nil {
@@ -73,26 +68,24 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	x.body = incoming
 	if out.Body != nil {
 		out.Body = incoming
-		if out.Length >= 0 && out.Length <= replayable {
-			whole := make([]byte, out.Length)
-			if _, err := io.ReadFull(incoming, whole); err != nil {
-				return nil, x.failBody(err)
-			}
-			out.Body, out.Replay = nil, whole
-		}
+	}
+	held, err := out.Hold()
+	if err != nil {
+		return nil, x.failBody(err)
 	}
 	out.Timeout = idle
 	t := x.target
 	t.outstanding.Add(1)
 	x.called = time.Now()
-	response, err := t.pool.Do(ctx, out)
+	response, fault := t.pool.Do(ctx, out)
+	upstream.Release(held)
 	x.targetTime = time.Since(x.called)
-	if err != nil {
+	if fault != nil {
 		t.outstanding.Add(-1)
 		if err := incoming.failure(); err != nil {
 			return nil, x.failBody(err)
 		}
-		return nil, x.failTarget(err)
+		return nil, x.failTarget(fault)
 	}
 	x.targetStatus = response.Status
 	t.vitals.add(response.Status >= 500)

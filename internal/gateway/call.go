@@ -14,12 +14,6 @@ import (
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
-// replayable is the size up to which a request's body is read before the
-// backend is called. A slow client then holds no connection to it, and the
-// request can be sent again on a new connection when a kept one turns out to
-// be closed.
-const replayable = 64 << 10
-
 var errTooLarge = errors.New("the body is larger than the gateway's limit")
 
 // call sends a request with the client's body to the backend. The backend may
@@ -30,17 +24,15 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 	x.incoming = requestBody{source: out.Body, left: limit}
 	if out.Body != nil {
 		out.Body = &x.incoming
-		if out.Length >= 0 && out.Length <= replayable {
-			whole := make([]byte, out.Length)
-			if _, err := io.ReadFull(&x.incoming, whole); err != nil {
-				return nil, x.failBody(err)
-			}
-			out.Body, out.Replay = nil, whole
-		}
+	}
+	held, err := out.Hold()
+	if err != nil {
+		return nil, x.failBody(err)
 	}
 	out.Timeout = in.timeout
 	x.integrated, x.integrationStarted = true, time.Now()
 	response, failed := in.pool.Do(ctx, out)
+	upstream.Release(held)
 	x.integrationLatency = time.Since(x.integrationStarted)
 	if failed != nil {
 		if err := x.incoming.failure(); err != nil {

@@ -1,0 +1,39 @@
+package upstream
+
+import (
+	"io"
+	"sync"
+)
+
+// holdable is the size up to which a request's body is read before the backend
+// is called. A slow client then holds no connection to it, and the request can
+// be sent again on a new connection when a kept one turns out to be closed.
+const holdable = 64 << 10
+
+var holds = sync.Pool{New: func() any { b := make([]byte, holdable); return &b }}
+
+// Held is the memory of a body that was read whole; nil if none was.
+type Held *[]byte
+
+// Hold reads a small body whole, if its length is known. What it returns is
+// released when the request has been sent.
+func (r *Request) Hold() (Held, error) {
+	if r.Body == nil || r.Length < 0 || r.Length > holdable {
+		return nil, nil
+	}
+	buf := holds.Get().(*[]byte)
+	whole := (*buf)[:r.Length]
+	if _, err := io.ReadFull(r.Body, whole); err != nil {
+		holds.Put(buf)
+		return nil, err
+	}
+	r.Body, r.Replay = nil, whole
+	return buf, nil
+}
+
+// Release gives a body's memory back.
+func Release(h Held) {
+	if h != nil {
+		holds.Put((*[]byte)(h))
+	}
+}
