@@ -21,7 +21,8 @@ import (
 type Options struct {
 	Upstream upstream.Options // AnyCertificate is set: AWS verifies none
 	// Access gets a line for each request, Log what concerns the process.
-	Access, Log *slog.Logger
+	Access *linelog.Log
+	Log    *slog.Logger
 	// AccessFile, if not nil, gets a line for each request in AWS's format.
 	AccessFile io.Writer
 }
@@ -39,9 +40,6 @@ const connectTimeout = 10 * time.Second
 
 // New makes a balancer that serves nothing yet.
 func New(o Options) *Balancer {
-	if o.Access == nil {
-		o.Access = slog.New(slog.DiscardHandler)
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -107,8 +105,12 @@ func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
 	if status == http.StatusRequestHeaderFieldsTooLarge {
 		status = http.StatusBadRequest
 	}
-	b.options.Access.LogAttrs(context.Background(), slog.LevelInfo, "request",
-		slog.Int("elb_status_code", status), slog.String("error", "request: "+refusal.Reason))
+	if b.options.Access.Enabled(slog.LevelInfo) {
+		line := b.options.Access.Line(slog.LevelInfo, "request")
+		line.Int("elb_status_code", int64(status))
+		line.Text("error", "request: "+refusal.Reason)
+		line.End()
+	}
 	if b.file != nil {
 		b.file.Write(b.current.Load().refusedLine(status, time.Now()))
 	}

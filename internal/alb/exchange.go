@@ -1,7 +1,6 @@
 package alb
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -105,43 +104,43 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 	if status >= 500 || err != nil {
 		level = slog.LevelWarn
 	}
-	if !x.balancer.options.Access.Enabled(context.Background(), level) {
+	if !x.balancer.options.Access.Enabled(level) {
 		return status
 	}
-	attrs := []slog.Attr{
-		slog.String("client", x.request.Client.String()),
-		slog.String("request", x.request.Method+" "+x.request.Path),
-		slog.String("domain_name", x.request.Host),
-		slog.String("user_agent", x.request.Header.Get("User-Agent")),
-		slog.Int("elb_status_code", status),
-		slog.Int64("sent_bytes", sent),
-		slog.Int64("request_time", time.Since(x.start).Milliseconds()),
-		slog.String("trace_id", x.traceID),
-		slog.Int("matched_rule_priority", x.priority),
-	}
+	line := x.balancer.options.Access.Line(level, "request")
+	line.Text("client", x.request.Client.String())
+	line.Text("request", x.request.Method+" "+x.request.Path)
+	line.Text("domain_name", x.request.Host)
+	line.Text("user_agent", x.request.Header.Get("User-Agent"))
+	line.Int("elb_status_code", int64(status))
+	line.Int("sent_bytes", sent)
+	line.Int("request_time", time.Since(x.start).Milliseconds())
+	line.Text("trace_id", x.traceID)
+	line.Int("matched_rule_priority", int64(x.priority))
 	if c := x.snapshot.config; c != nil {
-		attrs = append(attrs, slog.String("elb", c.LoadBalancer))
+		line.Text("elb", c.LoadBalancer)
 	}
 	if x.action != "" {
-		attrs = append(attrs, slog.String("actions_executed", x.action))
+		line.Text("actions_executed", x.action)
 	}
 	if x.group != nil {
-		attrs = append(attrs, slog.String("target_group_arn", x.group.ARN))
+		line.Text("target_group_arn", x.group.ARN)
 	}
 	if x.target != nil {
-		attrs = append(attrs, slog.String("target", x.target.Address.String()), slog.String("target_id", x.target.ID),
-			slog.Int64("target_processing_time", x.targetTime.Milliseconds()))
+		line.Text("target", x.target.Address.String())
+		line.Text("target_id", x.target.ID)
+		line.Int("target_processing_time", x.targetTime.Milliseconds())
 	}
 	if x.targetStatus != 0 {
-		attrs = append(attrs, slog.Int("target_status_code", x.targetStatus))
+		line.Int("target_status_code", int64(x.targetStatus))
 	}
 	if x.location != "" {
-		attrs = append(attrs, slog.String("redirect_url", x.location))
+		line.Text("redirect_url", x.location)
 	}
 	if x.cause != "" {
-		attrs = append(attrs, slog.String("error", x.cause))
+		line.Text("error", x.cause)
 	}
-	x.balancer.options.Access.LogAttrs(context.Background(), level, "request", attrs...)
+	line.End()
 	return status
 }
 

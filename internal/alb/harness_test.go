@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
@@ -104,7 +105,7 @@ func startNode(t *testing.T, c *config.Config, change ...func(*upstream.Options)
 func startNodeWith(t *testing.T, c *config.Config, file io.Writer, change ...func(*upstream.Options)) *node {
 	t.Helper()
 	n := &node{t: t, log: &logBuffer{}}
-	o := Options{Access: slog.New(slog.NewJSONHandler(n.log, nil)), AccessFile: file}
+	o := Options{Access: linelog.NewLog(n.log, true, slog.LevelInfo, ""), AccessFile: file}
 	for _, f := range change {
 		f(&o.Upstream)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
@@ -27,7 +28,7 @@ type Process struct {
 	// AllowRoot lets the process run as root. Nothing needs it; a process that
 	// parses strangers' bytes should not have it.
 	AllowRoot bool
-	Access    *slog.Logger // gets a line for each request
+	Access    *linelog.Log // gets a line for each request
 	Log       *slog.Logger
 	// AccessFile, if not empty, is the path of a file that is there, and gets a
 	// line for each request in AWS's format.

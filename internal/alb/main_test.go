@@ -16,6 +16,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 )
 
 // The process: it serves what the feed brings in its own role, asks the
@@ -60,7 +61,7 @@ func TestMainProcess(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Main(ctx, Process{
-			ENI: "eni-1", Feed: socket, AllowRoot: true, Drain: 20 * time.Second, Access: slog.New(slog.NewJSONHandler(log, nil)),
+			ENI: "eni-1", Feed: socket, AllowRoot: true, Drain: 20 * time.Second, Access: linelog.NewLog(log, true, slog.LevelInfo, ""),
 		})
 	}()
 	for control.Applied("alb/eni-1") != 1 {

@@ -110,7 +110,7 @@ type albCmd struct {
 func (c *albCmd) Run(ctx context.Context, env *Env) error {
 	return role(ctx, env, func(ctx context.Context) error {
 		log := c.logger(albName(c.ENI), env)
-		access, closer := c.accessLogger(albName(c.ENI), env)
+		access, closer := c.accessLog(albName(c.ENI), env)
 		defer closer.Close()
 		return alb.Main(ctx, alb.Process{ENI: c.ENI, Feed: c.Feed, Drain: drainTime, Access: access, Log: log, AccessFile: c.AccessLog})
 	})

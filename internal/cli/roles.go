@@ -66,25 +66,26 @@ type logFlags struct {
 	LogLevel  string `help:"Log from this level: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 }
 
-func (f logFlags) logger(role string, env *Env) *slog.Logger { return f.loggerTo(env.Stderr, role) }
-
-// accessLogger makes a logger for a line of each request, which is gathered
-// with others. It is closed before the process ends.
-func (f logFlags) accessLogger(role string, env *Env) (*slog.Logger, io.Closer) {
-	w := linelog.New(env.Stderr, f.logger(role, env))
-	return f.loggerTo(w, role), w
-}
-
-func (f logFlags) loggerTo(w io.Writer, role string) *slog.Logger {
-	var level slog.Level
-	// The enum has no other values.
-	_ = level.UnmarshalText([]byte(f.LogLevel))
-	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(w, options)
+func (f logFlags) logger(role string, env *Env) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.level()}
+	var h slog.Handler = slog.NewTextHandler(env.Stderr, options)
 	if f.LogFormat == "json" {
-		h = slog.NewJSONHandler(w, options)
+		h = slog.NewJSONHandler(env.Stderr, options)
 	}
 	return slog.New(h).With("process", role)
+}
+
+// accessLog makes a log for a line of each request, which is gathered with
+// others. It is closed before the process ends.
+func (f logFlags) accessLog(role string, env *Env) (*linelog.Log, io.Closer) {
+	w := linelog.New(env.Stderr, f.logger(role, env))
+	return linelog.NewLog(w, f.LogFormat == "json", f.level(), role), w
+}
+
+func (f logFlags) level() (level slog.Level) {
+	// The enum has no other values.
+	_ = level.UnmarshalText([]byte(f.LogLevel))
+	return level
 }
 
 func (f logFlags) args() []string {
@@ -178,7 +179,7 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 			listeners = append(listeners, l)
 		}
 		log := c.logger("gateway", env)
-		access, closer := c.accessLogger("gateway", env)
+		access, closer := c.accessLog("gateway", env)
 		defer closer.Close()
 		return gateway.Main(ctx, gateway.Process{
 			Listeners: listeners[:c.Listeners], HTTP: listeners[c.Listeners], HTTPS: listeners[c.Listeners+1],

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
@@ -46,7 +47,7 @@ func BenchmarkGateway(b *testing.B) {
 		config.Route{Method: "GET", Path: "/pets/{id}", Integration: proxyTo("http://backend.test/pets/{id}")},
 	), httpAPI(defaultStage, config.Route{Method: "GET", Path: "/pets/{id}", Integration: proxyTo("")})
 	rest.Stages[0].Routes[0].Integration.RequestParameters = map[string]string{"integration.request.path.id": "method.request.path.id"}
-	g := New(Options{Access: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	g := New(Options{Access: linelog.NewLog(io.Discard, false, slog.LevelInfo, "gateway")})
 	g.Apply(configured(upstreamTo(1, at), rest, http))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

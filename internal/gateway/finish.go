@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -48,44 +47,46 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 			x.cause = "client: closed the connection before the response was whole"
 		}
 	}
-	if !x.gateway.options.Access.Enabled(context.Background(), level) {
+	if !x.gateway.options.Access.Enabled(level) {
 		return
 	}
-	attrs := append(make([]slog.Attr, 0, 24),
-		slog.String("requestId", x.requestID),
-		slog.String("extendedRequestId", x.extendedID),
-		slog.String("sourceIp", x.client()),
-		slog.String("host", x.request.Host),
-		slog.String("httpMethod", x.request.Method),
-		slog.String("path", x.request.Path),
-		slog.String("protocol", x.request.Proto),
-		slog.String("userAgent", x.request.Header.Get("User-Agent")),
-		slog.Int("status", r.Status),
-		slog.Int64("responseLength", sent),
-		slog.Int64("responseLatency", time.Since(x.start).Milliseconds()),
-	)
+	line := x.gateway.options.Access.Line(level, "request")
+	line.Text("requestId", x.requestID)
+	line.Text("extendedRequestId", x.extendedID)
+	line.Text("sourceIp", x.client())
+	line.Text("host", x.request.Host)
+	line.Text("httpMethod", x.request.Method)
+	line.Text("path", x.request.Path)
+	line.Text("protocol", x.request.Proto)
+	line.Text("userAgent", x.request.Header.Get("User-Agent"))
+	line.Int("status", int64(r.Status))
+	line.Int("responseLength", sent)
+	line.Int("responseLatency", time.Since(x.start).Milliseconds())
 	if x.endpoint != nil {
-		attrs = append(attrs, slog.String("vpceId", x.endpoint.ID), slog.String("vpcId", x.endpoint.VPC))
+		line.Text("vpceId", x.endpoint.ID)
+		line.Text("vpcId", x.endpoint.VPC)
 	}
 	if x.api != nil {
-		attrs = append(attrs, slog.String("accountId", x.api.Account), slog.String("apiId", x.api.ID))
+		line.Text("accountId", x.api.Account)
+		line.Text("apiId", x.api.ID)
 	}
 	if x.stage != nil {
-		attrs = append(attrs, slog.String("stage", x.stage.Name))
+		line.Text("stage", x.stage.Name)
 	}
 	if x.route != nil {
-		attrs = append(attrs, slog.String("routeKey", x.route.Key), slog.String("resourcePath", x.route.Path))
+		line.Text("routeKey", x.route.Key)
+		line.Text("resourcePath", x.route.Path)
 	}
 	if x.integrated {
-		attrs = append(attrs, slog.Int64("integrationLatency", x.integrationLatency.Milliseconds()))
+		line.Int("integrationLatency", x.integrationLatency.Milliseconds())
 		if x.integrationStatus != 0 {
-			attrs = append(attrs, slog.Int("integrationStatus", x.integrationStatus))
+			line.Int("integrationStatus", int64(x.integrationStatus))
 		}
 		if x.cause != "" {
-			attrs = append(attrs, slog.String("integrationError", x.cause))
+			line.Text("integrationError", x.cause)
 		}
 	} else if x.cause != "" {
-		attrs = append(attrs, slog.String("error", x.cause))
+		line.Text("error", x.cause)
 	}
-	x.gateway.options.Access.LogAttrs(context.Background(), level, "request", attrs...)
+	line.End()
 }

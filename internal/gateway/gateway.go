@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
@@ -40,7 +41,8 @@ type Options struct {
 	// endpoints too, which AWS refuses.
 	PublicThroughEndpoints bool
 	// Access gets a line for each request, Log what concerns the process.
-	Access, Log *slog.Logger
+	Access *linelog.Log
+	Log    *slog.Logger
 }
 
 func (o *Options) setDefaults() {
@@ -49,9 +51,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxHeader == 0 {
 		o.MaxHeader = 10_240
-	}
-	if o.Access == nil {
-		o.Access = slog.New(slog.DiscardHandler)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

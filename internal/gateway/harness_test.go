@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
@@ -152,7 +153,7 @@ func (b *logBuffer) find(t *testing.T, requestID string) map[string]any {
 func start(t *testing.T, o Options, so server.Options, configs ...*config.Config) *gatewayUnderTest {
 	t.Helper()
 	g := &gatewayUnderTest{log: &logBuffer{}}
-	o.Access = slog.New(slog.NewJSONHandler(g.log, nil))
+	o.Access = linelog.NewLog(g.log, true, slog.LevelInfo, "")
 	o.Upstream.AllowPrivate = true
 	g.Gateway = New(o)
 	for _, c := range configs {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 )
 
 // The process: it serves what the feed brings, asks the control process for
@@ -68,7 +69,7 @@ func TestMainProcess(t *testing.T) {
 	go func() {
 		ended <- Main(ctx, Process{
 			Listeners: []net.Listener{l}, Feed: socket, AllowRoot: true, Drain: 20 * time.Second,
-			Options: Options{Access: slog.New(slog.NewJSONHandler(log, nil))},
+			Options: Options{Access: linelog.NewLog(log, true, slog.LevelInfo, "")},
 		})
 	}()
 	// The first request comes before the first configuration, and waits.

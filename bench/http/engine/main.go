@@ -18,6 +18,7 @@ import (
 	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
@@ -50,7 +51,9 @@ func run(f *contest.Flags) error {
 		}
 	}
 	pool := upstream.NewPool(way.Upstream{Key: "backend", Destinations: []way.Destination{{Address: backend}}}, false, upstream.Options{})
-	log := slog.New(slog.NewTextHandler(file, nil))
+	lines := linelog.New(file, slog.Default())
+	defer lines.Close()
+	log := linelog.NewLog(lines, false, slog.LevelInfo, "engine")
 	failed := make(chan error)
 	serve := func(d contest.Door, secure bool) {
 		p := &proxy{router: newRouter(d.Routes), pool: pool, log: log}
@@ -87,7 +90,7 @@ func newRouter(routes int) *router.Router {
 type proxy struct {
 	router *router.Router
 	pool   *upstream.Pool
-	log    *slog.Logger
+	log    *linelog.Log
 }
 
 // exchange is one request, and what the log tells of it.
@@ -125,7 +128,7 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 	out.Header.Set("X-Amzn-Trace-Id", contest.TraceID(x.start.Unix()))
 	response, failed := x.proxy.pool.Do(ctx, out)
 	if failed != nil {
-		x.proxy.log.Error("call", "error", failed)
+		slog.Error("call", "error", failed)
 		return &message.Response{Status: 502}
 	}
 	response.Header.RemoveHop()
@@ -143,21 +146,20 @@ func scheme(r *message.Request) string {
 // done writes the access log's line.
 func (x *exchange) done(sent int64, err error) {
 	r := x.request
-	attrs := []slog.Attr{
-		slog.String("requestId", x.id),
-		slog.String("sourceIp", r.Client.Addr().String()),
-		slog.String("host", r.Host),
-		slog.String("httpMethod", r.Method),
-		slog.String("path", r.Path),
-		slog.String("protocol", r.Proto),
-		slog.String("userAgent", r.Header.Get("User-Agent")),
-		slog.Int("route", x.route),
-		slog.Int("status", x.status),
-		slog.Int64("responseLength", sent),
-		slog.Int64("responseLatency", time.Since(x.start).Milliseconds()),
-	}
+	line := x.proxy.log.Line(slog.LevelInfo, "call")
+	line.Text("requestId", x.id)
+	line.Text("sourceIp", r.Client.Addr().String())
+	line.Text("host", r.Host)
+	line.Text("httpMethod", r.Method)
+	line.Text("path", r.Path)
+	line.Text("protocol", r.Proto)
+	line.Text("userAgent", r.Header.Get("User-Agent"))
+	line.Int("route", int64(x.route))
+	line.Int("status", int64(x.status))
+	line.Int("responseLength", sent)
+	line.Int("responseLatency", time.Since(x.start).Milliseconds())
 	if err != nil {
-		attrs = append(attrs, slog.String("error", err.Error()))
+		line.Text("error", err.Error())
 	}
-	x.proxy.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+	line.End()
 }

@@ -1,0 +1,131 @@
+package linelog
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Log writes a line for each of many events, as the handlers of package slog
+// would write it, without what those allocate. A nil Log writes nothing.
+type Log struct {
+	w       io.Writer
+	json    bool
+	level   slog.Level
+	process string
+}
+
+// NewLog makes a log whose lines name the process.
+func NewLog(w io.Writer, json bool, level slog.Level, process string) *Log {
+	return &Log{w, json, level, process}
+}
+
+// Enabled tells whether lines of a level are written.
+func (l *Log) Enabled(level slog.Level) bool { return l != nil && level >= l.level }
+
+var lines = sync.Pool{New: func() any { return &Line{b: make([]byte, 0, 1<<10)} }}
+
+// Line is a line that is being made. Keys are plain words.
+type Line struct {
+	log *Log
+	b   []byte
+}
+
+// Line begins a line, whose level must be enabled.
+func (l *Log) Line(level slog.Level, message string) *Line {
+	e := lines.Get().(*Line)
+	e.log = l
+	now := time.Now()
+	if l.json {
+		e.b = append(e.b[:0], `{"time":"`...)
+		e.b = append(now.AppendFormat(e.b, time.RFC3339Nano), '"')
+	} else {
+		e.b = append(e.b[:0], "time="...)
+		e.b = now.AppendFormat(e.b, "2006-01-02T15:04:05.000Z07:00")
+	}
+	e.Text("level", level.String())
+	e.Text("msg", message)
+	if l.process != "" {
+		e.Text("process", l.process)
+	}
+	return e
+}
+
+// End writes the line.
+func (e *Line) End() {
+	if e.log.json {
+		e.b = append(e.b, '}')
+	}
+	e.b = append(e.b, '\n')
+	e.log.w.Write(e.b)
+	if e.log = nil; cap(e.b) <= 16<<10 {
+		lines.Put(e)
+	}
+}
+
+func (e *Line) key(key string) {
+	if !e.log.json {
+		e.b = append(append(append(e.b, ' '), key...), '=')
+		return
+	}
+	e.b = append(append(append(e.b, `,"`...), key...), `":`...)
+}
+
+// Int adds a number.
+func (e *Line) Int(key string, n int64) {
+	e.key(key)
+	e.b = strconv.AppendInt(e.b, n, 10)
+}
+
+// Text adds a text, quoted if need be.
+func (e *Line) Text(key, value string) {
+	e.key(key)
+	switch {
+	case !e.log.json && !needsQuotes(value):
+		e.b = append(e.b, value...)
+	case !e.log.json:
+		e.b = strconv.AppendQuote(e.b, value)
+	case isPlain(value):
+		e.b = append(append(append(e.b, '"'), value...), '"')
+	default:
+		text, _ := json.Marshal(value) // no string fails
+		e.b = append(e.b, text...)
+	}
+}
+
+// isPlain tells whether a text stands in JSON as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// needsQuotes is slog's rule.
+func needsQuotes(s string) bool {
+	if s == "" {
+		return true
+	}
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			if c <= ' ' || c == '"' || c == '=' {
+				return true
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsPrint(r) {
+			return true
+		}
+		i += size
+	}
+	return false
+}
