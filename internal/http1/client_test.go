@@ -185,3 +185,36 @@ func TestIdle(t *testing.T) {
 		t.Error("the connection is still open")
 	}
 }
+
+// A kept connection outlives the time that its last request was given.
+func TestKeptBeyondTimeout(t *testing.T) {
+	_, at := start(t, echo, Options{})
+	c := testClient(at)
+	for range 3 {
+		r := get()
+		r.Timeout = 50 * time.Millisecond
+		if _, err := do(c, r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * r.Timeout)
+	}
+}
+
+// So does a client's connection that of a body's pieces.
+func TestKeptBeyondStall(t *testing.T) {
+	_, at := start(t, func(_ context.Context, r *Request) *Response {
+		io.Copy(io.Discard, r.Body)
+		time.Sleep(100 * time.Millisecond)
+		return text("ok")
+	}, Options{StallTimeout: 50 * time.Millisecond})
+	c := dial(t, at)
+	r := bufio.NewReader(c)
+	for range 2 {
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+		time.Sleep(10 * time.Millisecond) // the body is waited for
+		io.WriteString(c, "1\r\na\r\n0\r\n\r\n")
+		if _, body := answer(t, r, "POST"); body != "ok" {
+			t.Errorf("%q", body)
+		}
+	}
+}

@@ -135,8 +135,12 @@ func (x *exchange) send(r *Request) error {
 	x.out = appendRequest((*pooled)[:0], r)
 	if r.Body == nil && x.cc.in.raw != nil {
 		// The readiness that the response brings is waited for from before the
-		// request is written, so that no read is tried in vain.
-		err := x.cc.in.raw.Read(x.cc.onReadable)
+		// request is written, so that no read is tried in vain. A deadline of
+		// the request before may have passed meanwhile.
+		err := x.cc.beforeRead()
+		if err == nil {
+			err = x.cc.in.raw.Read(x.cc.onReadable)
+		}
 		x.out = nil
 		outputs.Put(pooled)
 		if err == nil {
@@ -199,11 +203,6 @@ func (cc *clientConn) readable(fd uintptr) bool {
 		x.readErr = err
 		return true
 	}
-	cc.reading.allow(x.wait)
-	// An interruption must not be undone by the deadline that was just set.
-	if x.readErr = os.ErrDeadlineExceeded; x.interrupted.Load() {
-		return true
-	}
 	return false
 }
 
@@ -246,7 +245,8 @@ func (x *exchange) await() error {
 	}
 }
 
-// beforeRead is called before each read of the connection.
+// beforeRead is called before each read of the connection. An interruption must
+// not be undone by the deadline that is set.
 func (cc *clientConn) beforeRead() error {
 	x := cc.exchanging
 	cc.reading.allow(x.wait)

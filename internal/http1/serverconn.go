@@ -202,6 +202,9 @@ func (c *serverConn) settle(f fate) bool {
 func (c *serverConn) wait() fate {
 	if c.state.Load() == connNew {
 		c.awaitFirst()
+	} else {
+		// That of the last request's body may have passed.
+		c.reading.allow(c.server.options.IdleTimeout)
 	}
 	c.drained = false // what came until now makes the socket ready no more
 	if err := c.in.raw.Read(c.onReadable); err != nil {
