@@ -78,7 +78,7 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	t.outstanding.Add(1)
 	x.called = time.Now()
 	response, fault := t.pool.Do(ctx, out)
-	upstream.Release(held)
+	held.Release()
 	x.targetTime = time.Since(x.called)
 	if fault != nil {
 		t.outstanding.Add(-1)

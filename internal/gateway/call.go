@@ -32,7 +32,7 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 	out.Timeout = in.timeout
 	x.integrated, x.integrationStarted = true, time.Now()
 	response, failed := in.pool.Do(ctx, out)
-	upstream.Release(held)
+	held.Release()
 	x.integrationLatency = time.Since(x.integrationStarted)
 	if failed != nil {
 		if err := x.incoming.failure(); err != nil {

@@ -12,28 +12,28 @@ const holdable = 64 << 10
 
 var holds = sync.Pool{New: func() any { b := make([]byte, holdable); return &b }}
 
-// Held is the memory of a body that was read whole; nil if none was.
-type Held *[]byte
+// Held is the memory of a body that was read whole, if one was.
+type Held struct{ buf *[]byte }
+
+// Release gives the memory back.
+func (h Held) Release() {
+	if h.buf != nil {
+		holds.Put(h.buf)
+	}
+}
 
 // Hold reads a small body whole, if its length is known. What it returns is
 // released when the request has been sent.
 func (r *Request) Hold() (Held, error) {
 	if r.Body == nil || r.Length < 0 || r.Length > holdable {
-		return nil, nil
+		return Held{}, nil
 	}
-	buf := holds.Get().(*[]byte)
-	whole := (*buf)[:r.Length]
+	h := Held{holds.Get().(*[]byte)}
+	whole := (*h.buf)[:r.Length]
 	if _, err := io.ReadFull(r.Body, whole); err != nil {
-		holds.Put(buf)
-		return nil, err
+		h.Release()
+		return Held{}, err
 	}
 	r.Body, r.Replay = nil, whole
-	return buf, nil
-}
-
-// Release gives a body's memory back.
-func Release(h Held) {
-	if h != nil {
-		holds.Put((*[]byte)(h))
-	}
+	return h, nil
 }
