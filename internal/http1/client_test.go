@@ -200,21 +200,38 @@ func TestKeptBeyondTimeout(t *testing.T) {
 	}
 }
 
-// So does a client's connection that of a body's pieces.
-func TestKeptBeyondStall(t *testing.T) {
-	_, at := start(t, func(_ context.Context, r *Request) *Response {
-		io.Copy(io.Discard, r.Body)
-		time.Sleep(100 * time.Millisecond)
-		return text("ok")
-	}, Options{StallTimeout: 50 * time.Millisecond})
-	c := dial(t, at)
-	r := bufio.NewReader(c)
-	for range 2 {
-		io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-		time.Sleep(10 * time.Millisecond) // the body is waited for
-		io.WriteString(c, "1\r\na\r\n0\r\n\r\n")
-		if _, body := answer(t, r, "POST"); body != "ok" {
-			t.Errorf("%q", body)
+// A server that ends its direction of a kept connection, and goes on reading
+// it, costs a request a moment and not its timeout.
+func TestServerEndsKept(t *testing.T) {
+	var connections atomic.Int64
+	end := make(chan struct{})
+	at := backend(t, func(c net.Conn, r *bufio.Reader) {
+		first := connections.Add(1) == 1
+		take(r)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		if first {
+			<-end
+			c.(*net.TCPConn).CloseWrite()
 		}
+		io.Copy(io.Discard, r)
+	})
+	c := testClient(at)
+	if _, err := do(c, get()); err != nil {
+		t.Fatal(err)
+	}
+	close(end)
+	kept := c.idle[""][0].in.raw
+	for deadline := time.Now().Add(10 * time.Second); !left(kept); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the end did not come")
+		}
+	}
+	r, start := get(), time.Now()
+	r.Timeout = 20 * time.Second
+	if body, err := do(c, r); err != nil || body != "ok" {
+		t.Fatalf("%q, %v", body, err)
+	}
+	if took := time.Since(start); took > 10*time.Second || connections.Load() != 2 {
+		t.Errorf("took %v, %d connections", took, connections.Load())
 	}
 }

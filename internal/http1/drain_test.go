@@ -31,9 +31,7 @@ func TestDrain(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Drain(context.Background()) }()
-	for !s.isClosed() {
-		time.Sleep(time.Millisecond)
-	}
+	<-s.closing
 	for range 2 {
 		select {
 		case err := <-ended:
@@ -62,9 +60,7 @@ func TestShutdownEndsDrain(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Drain(context.Background()) }()
-	for !s.isClosed() {
-		time.Sleep(time.Millisecond)
-	}
+	<-s.closing
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}

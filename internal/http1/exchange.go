@@ -134,18 +134,9 @@ func (x *exchange) send(r *Request) error {
 	pooled := outputs.Get().(*[]byte)
 	x.out = appendRequest((*pooled)[:0], r)
 	if r.Body == nil && x.cc.in.raw != nil {
-		// The readiness that the response brings is waited for from before the
-		// request is written, so that no read is tried in vain. A deadline of
-		// the request before may have passed meanwhile.
-		err := x.cc.beforeRead()
-		if err == nil {
-			err = x.cc.in.raw.Read(x.cc.onReadable)
-		}
+		err := x.sendAndAwait()
 		x.out = nil
 		outputs.Put(pooled)
-		if err == nil {
-			err = x.readErr
-		}
 		return err
 	}
 	x.written = true
@@ -175,6 +166,38 @@ func (x *exchange) send(r *Request) error {
 	return x.await()
 }
 
+// sendAndAwait writes the request and waits for the response within one call of
+// the socket: the readiness that the response brings is waited for from before
+// the request is written, so that no read is tried in vain. That readiness is
+// lost which a kept connection had before, by its server's end: it is looked at
+// once more before long.
+func (x *exchange) sendAndAwait() error {
+	all, first := x.wait, x.wait
+	if x.cc.kept && (all == 0 || all > lookAgain) {
+		first = lookAgain
+	}
+	x.wait = first
+	err := x.readSocket()
+	if first == all || x.sendErr != nil || !errors.Is(err, os.ErrDeadlineExceeded) || x.interrupted.Load() {
+		return err
+	}
+	if x.wait = 0; all > 0 {
+		x.wait = all - first
+	}
+	return x.readSocket()
+}
+
+func (x *exchange) readSocket() error {
+	// A deadline of the request before may have passed meanwhile.
+	if err := x.cc.beforeRead(); err != nil {
+		return err
+	}
+	if err := x.cc.in.raw.Read(x.cc.onReadable); err != nil {
+		return err
+	}
+	return x.readErr
+}
+
 // readable is the socket's callback; see syscall.RawConn. It writes the request
 // and then returns false, to be called again when the response comes.
 func (cc *clientConn) readable(fd uintptr) bool {
@@ -187,7 +210,7 @@ func (cc *clientConn) readable(fd uintptr) bool {
 		x.readErr = err
 		return true
 	}
-	if cc.kept && (!replayable(x.request) || time.Since(cc.since) > trusted) && !quiet(fd) {
+	if cc.kept && !replayable(x.request) && !quiet(fd) {
 		x.readErr = errStale
 		return true
 	}
@@ -211,10 +234,6 @@ func (cc *clientConn) readable(fd uintptr) bool {
 func mayAnswer(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
-
-// trusted is how long after its last use a kept connection is taken to be open
-// without a look. No server gives up one that soon.
-const trusted = 500 * time.Millisecond
 
 var errStale = errors.New("a kept connection that its server has closed")
 

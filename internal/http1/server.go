@@ -117,7 +117,7 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 		conn, err := l.Accept()
 		if err != nil {
 			<-s.slots
-			if s.isClosed() {
+			if s.isClosing() {
 				return nil
 			}
 			if passing(err) {
@@ -189,10 +189,13 @@ func (s *Server) pause(d time.Duration) bool {
 	}
 }
 
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
+func (s *Server) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *Server) track(l net.Listener) bool {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -359,4 +360,53 @@ func TestLateLooks(t *testing.T) {
 		})
 	}
 	clients.Wait()
+}
+
+// A connection outlives the time that a piece of its last request's body was
+// given.
+func TestKeptBeyondStall(t *testing.T) {
+	_, at := start(t, func(_ context.Context, r *Request) *Response {
+		io.Copy(io.Discard, r.Body)
+		<-time.After(100 * time.Millisecond)
+		return text("ok")
+	}, Options{StallTimeout: 50 * time.Millisecond})
+	c := dial(t, at)
+	r := bufio.NewReader(c)
+	for range 2 {
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+		if line, err := r.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" { // the body is waited for
+			t.Fatalf("%q, %v", line, err)
+		}
+		r.ReadString('\n')
+		io.WriteString(c, "1\r\na\r\n0\r\n\r\n")
+		if _, body := answer(t, r, "POST"); body != "ok" {
+			t.Errorf("%q", body)
+		}
+	}
+}
+
+// A client that ends its direction together with its request is answered, and
+// its connection closed soon: also if both were there before the server looked.
+func TestEndWithRequest(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, l.Addr().String())
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	c.(*net.TCPConn).CloseWrite()
+	s := NewServer(echo, Options{Connect: func(_, _ netip.AddrPort) any {
+		<-time.After(50 * time.Millisecond) // the runtime's poller hears of both meanwhile
+		return nil
+	}})
+	go s.Serve(l)
+	t.Cleanup(func() { s.Shutdown(context.Background()) })
+	begin := time.Now()
+	all, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 200") {
+		t.Errorf("%q, %v", all, err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("closed after %v", took)
+	}
 }

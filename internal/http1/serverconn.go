@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -25,10 +26,10 @@ const (
 )
 
 // serverConn is one client's connection. Its goroutine waits inside the
-// callback of the socket's RawConn, and handles there what is whole: the
-// readiness that the runtime's poller tells of is then never lost, and no read
-// is tried that finds nothing. What has to be waited for beyond a request's
-// head, such as its body, is done outside of it.
+// callback of the socket's RawConn, and handles there what is whole: what the
+// runtime's poller tells meanwhile is then not lost, and no read is tried that
+// finds nothing. What has to be waited for beyond a request's head, such as its
+// body, is done outside of it.
 type serverConn struct {
 	server *Server
 	socket net.Conn
@@ -44,6 +45,7 @@ type serverConn struct {
 	body    *requestBody // of the request that is handled; nil if it has none
 
 	reading  patience
+	looked   bool  // whether a client that has left silently was looked for
 	drained  bool  // the last read took all that was there
 	partial  bool  // a part of a head has been read
 	blank    bool  // an empty line has come in its place
@@ -203,14 +205,39 @@ func (c *serverConn) wait() fate {
 	if c.state.Load() == connNew {
 		c.awaitFirst()
 	} else {
-		// That of the last request's body may have passed.
-		c.reading.allow(c.server.options.IdleTimeout)
+		c.allowIdle() // the time for the last request's body may have passed
 	}
-	c.drained = false // what came until now makes the socket ready no more
-	if err := c.in.raw.Read(c.onReadable); err != nil {
-		return fateClosed
+	for {
+		c.drained = false // what came until now makes the socket ready no more
+		err := c.in.raw.Read(c.onReadable)
+		switch {
+		case err == nil:
+			return c.stopped
+		case c.looked || c.state.Load() != connIdle || !errors.Is(err, os.ErrDeadlineExceeded):
+			return fateClosed
+		}
+		c.looked = true
+		c.allowIdle()
 	}
-	return c.stopped
+}
+
+// lookAgain is how soon a connection that waits is read once more. The end that
+// came together with the bytes before it, which were all that a read had room
+// to tell of, makes a socket ready no more.
+const lookAgain = 250 * time.Millisecond
+
+// allowIdle sets the time for the next request.
+func (c *serverConn) allowIdle() {
+	idle := c.server.options.IdleTimeout
+	switch {
+	case idle <= lookAgain:
+		c.looked = true
+		c.reading.allow(idle)
+	case c.looked:
+		c.reading.allow(idle - lookAgain)
+	default:
+		c.reading.allow(lookAgain)
+	}
 }
 
 // awaitFirst sets the time for the first request.
@@ -291,13 +318,14 @@ func (c *serverConn) stop(f fate) bool {
 func (c *serverConn) await() {
 	c.in.release()
 	if !c.partial && c.state.Load() != connNew {
-		c.reading.allow(c.server.options.IdleTimeout)
+		c.allowIdle()
 	}
 }
 
 // activate is called when a request begins. It fails if the server has closed
 // the connection.
 func (c *serverConn) activate() bool {
+	c.looked = false
 	return c.state.CompareAndSwap(connIdle, connActive) || c.state.CompareAndSwap(connNew, connActive) || c.state.Load() == connActive
 }
 
@@ -411,15 +439,6 @@ func (c *serverConn) endRequest() {
 		c.body.close()
 		c.body = nil
 		c.reading.forget()
-	}
-}
-
-func (s *Server) isClosing() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
 	}
 }
 
