@@ -14,5 +14,5 @@
 // of its syscall.RawConn, so that no read is tried before there is something to
 // read. Deadlines and timers are set anew only when they have become too short.
 // A message's head is one string, of which its fields are parts. A connection
-// that waits for a request holds no buffer.
+// without TLS that waits for a request holds no buffer.
 package http1

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"syscall"
@@ -70,7 +71,7 @@ func (in *input) await() error {
 // poll reads what is there, of a socket, without waiting for it: errAgain says
 // that there was nothing. drained tells that nothing was left.
 func (in *input) poll(fd uintptr) (drained bool, err error) {
-	if err := in.room(maxInt); err != nil {
+	if err := in.room(math.MaxInt); err != nil {
 		return false, err
 	}
 	space := (*in.buf)[in.w:]
@@ -82,8 +83,6 @@ func (in *input) poll(fd uintptr) (drained bool, err error) {
 	in.release()
 	return true, err
 }
-
-const maxInt = int(^uint(0) >> 1)
 
 // fill reads more behind what is there, into a buffer of at most limit bytes.
 // It fails with errFull if that is full.
