@@ -1,6 +1,9 @@
 package resource
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Meta is what every resource has: whose it is, where, since when, its tags.
 type Meta struct {
@@ -8,6 +11,14 @@ type Meta struct {
 	Region  string            `json:"region"`
 	Created time.Time         `json:"created"`
 	Tags    map[string]string `json:"tags,omitempty"`
+}
+
+// AddTags adds tags, or replaces their values.
+func (m *Meta) AddTags(tags map[string]string) {
+	if m.Tags == nil {
+		m.Tags = make(map[string]string, len(tags))
+	}
+	maps.Copy(m.Tags, tags)
 }
 
 // Metadata returns what the resource has in common with all others.

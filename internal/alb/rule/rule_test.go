@@ -51,7 +51,7 @@ func FuzzPattern(f *testing.F) {
 	f.Add("*a*b*c*", "xaybzc", false)
 	f.Fuzz(func(t *testing.T, text, s string, fold bool) {
 		if len(text) > 64 || len(s) > 256 || !ascii(text) || !ascii(s) {
-			t.Skip()
+			return
 		}
 		var e strings.Builder
 		e.WriteString("(?s")

@@ -106,7 +106,7 @@ func FuzzNormalized(f *testing.F) {
 	f.Add("/%252e/%")
 	f.Fuzz(func(t *testing.T, path string) {
 		if !strings.HasPrefix(path, "/") {
-			t.Skip()
+			return
 		}
 		once := normalized(path)
 		if !strings.HasPrefix(once, "/") || strings.Contains(once+"/", "/../") || strings.Contains(once+"/", "/./") {
@@ -121,7 +121,7 @@ func FuzzTransform(f *testing.F) {
 	f.Add(`.*`, "$0\r\n", "/", "")
 	f.Fuzz(func(t *testing.T, regex, replace, path, query string) {
 		if len(regex) > 128 || len(path) > 256 || !validURL(path) || strings.Contains(path, "?") || !visible(query) || strings.Contains(query, "#") || CheckRewrite(regex, replace) != nil {
-			t.Skip()
+			return
 		}
 		transform, err := NewTransform(config.Rule{URLRewrite: &config.Rewrite{Regex: regex, Replace: replace}})
 		if err != nil {

@@ -44,10 +44,7 @@ func (s *Service) AddTagsToCertificate(ctx context.Context, in *api.AddTagsToCer
 		return nil, err
 	}
 	return &api.AddTagsToCertificateOutput{}, s.changeTags(ctx, *in.CertificateArn, func(m *resource.Meta) error {
-		if m.Tags == nil {
-			m.Tags = map[string]string{}
-		}
-		maps.Copy(m.Tags, added)
+		m.AddTags(added)
 		return checkTagCount(m.Tags)
 	})
 }

@@ -73,10 +73,7 @@ func (s *Service) TagResource(ctx context.Context, in *api.TagResourceInput) (*a
 		return nil, err
 	}
 	return &api.TagResourceOutput{}, s.changeTags(ctx, *in.ResourceArn, func(m *resource.Meta) error {
-		if m.Tags == nil {
-			m.Tags = map[string]string{}
-		}
-		maps.Copy(m.Tags, added)
+		m.AddTags(added)
 		return checkTagCount(m.Tags)
 	})
 }

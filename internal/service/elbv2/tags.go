@@ -93,10 +93,7 @@ func (s *Service) AddTags(ctx context.Context, in *api.AddTagsInput) (*api.AddTa
 		return nil, err
 	}
 	return &api.AddTagsOutput{}, s.changeTags(ctx, in.ResourceArns, func(m *resource.Meta) error {
-		if m.Tags == nil {
-			m.Tags = map[string]string{}
-		}
-		maps.Copy(m.Tags, added)
+		m.AddTags(added)
 		return checkTagCount(m.Tags)
 	})
 }
