@@ -29,18 +29,20 @@ func (c *controller) reportAnomalies(ctx context.Context, role feed.Role, raw js
 	}
 	_, err := c.db.Update(ctx, func(tx *store.Tx) error {
 		row := &resource.NodeAnomalies{Interface: eni}
+		node, there := store.NetworkInterfaces.Get(tx, eni)
 		for _, a := range found {
-			// A node knows what it was told, which may be out of date.
+			// A node knows what it was told, which may be out of date; of
+			// another account's groups it knows nothing.
 			g, ok := store.TargetGroups.Get(tx, a.TargetGroup)
-			if ok && slices.ContainsFunc(g.Targets, func(t resource.Target) bool { return t.ID == a.Target && t.Port == int(a.Port) }) {
+			if ok && there && g.Account == node.Account && slices.ContainsFunc(g.Targets, func(t resource.Target) bool { return t.ID == a.Target && t.Port == int(a.Port) }) {
 				row.Targets = append(row.Targets, resource.TargetAnomaly{
 					Target: resource.TargetHealthKey(a.TargetGroup, a.Target, int(a.Port)), Anomalous: a.Anomalous, Mitigated: a.Mitigated,
 				})
 			}
 		}
 		_, stored := store.NodeAnomalies.Get(tx, eni)
-		switch _, there := store.NetworkInterfaces.Get(tx, eni); {
-		case len(row.Targets) > 0 && there:
+		switch {
+		case len(row.Targets) > 0:
 			store.NodeAnomalies.Put(tx, row)
 		case stored:
 			store.NodeAnomalies.Delete(tx, eni)
