@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	proc "github.com/isthmus-net/isthmus/bench/internal/process"
 	"github.com/isthmus-net/isthmus/bench/internal/report"
 	"github.com/isthmus-net/isthmus/test/machine"
+	"golang.org/x/sys/unix"
 )
 
 // process is one of Isthmus's, by its role.
@@ -27,30 +26,20 @@ type process struct {
 func processes(m *machine.Machine) ([]process, error) {
 	server := m.Server().Pid
 	all := []process{{"node", server}}
-	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", server))
+	children, err := proc.Children(server)
 	if err != nil {
 		return nil, err
 	}
-	for _, list := range lists {
-		b, err := os.ReadFile(list)
+	for _, pid := range children {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
-			continue // the thread has ended
+			return nil, err
 		}
-		for _, field := range strings.Fields(string(b)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				return nil, err
-			}
-			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if err != nil {
-				return nil, err
-			}
-			args := bytes.Split(line, []byte{0})
-			if len(args) < 2 {
-				return nil, fmt.Errorf("process %d has no role", pid)
-			}
-			all = append(all, process{string(args[1]), pid})
+		args := bytes.Split(line, []byte{0})
+		if len(args) < 2 {
+			return nil, fmt.Errorf("process %d has no role", pid)
 		}
+		all = append(all, process{string(args[1]), pid})
 	}
 	return all, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/isthmus-net/isthmus/bench/internal/process"
 	"github.com/isthmus-net/isthmus/bench/internal/report"
 )
 
@@ -110,23 +111,11 @@ func (c counters) since(b counters) *measurement {
 func tree(pid int) ([]int, error) {
 	all := []int{pid}
 	for i := 0; i < len(all); i++ {
-		lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i]))
+		children, err := process.Children(all[i])
 		if err != nil {
 			return nil, err
 		}
-		for _, list := range lists {
-			b, err := os.ReadFile(list)
-			if err != nil {
-				continue // the thread has ended
-			}
-			for _, field := range strings.Fields(string(b)) {
-				child, err := strconv.Atoi(field)
-				if err != nil {
-					return nil, err
-				}
-				all = append(all, child)
-			}
-		}
+		all = append(all, children...)
 	}
 	return all, nil
 }

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -25,21 +24,9 @@ import (
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
 
-func main() {
-	if err := run(contest.Parse()); err != nil {
-		fmt.Fprintln(os.Stderr, "engine:", err)
-		os.Exit(1)
-	}
-}
+func main() { contest.Run("engine", run) }
 
-func run(f *contest.Flags) error {
-	if err := f.ServeDebug(); err != nil {
-		return err
-	}
-	file, err := f.OpenLog()
-	if err != nil {
-		return err
-	}
+func run(f *contest.Flags, file *os.File) error {
 	backend, err := netip.ParseAddrPort(f.Backend)
 	if err != nil {
 		return err

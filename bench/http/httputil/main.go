@@ -18,21 +18,9 @@ import (
 	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 )
 
-func main() {
-	if err := run(contest.Parse()); err != nil {
-		fmt.Fprintln(os.Stderr, "httputil:", err)
-		os.Exit(1)
-	}
-}
+func main() { contest.Run("httputil", run) }
 
-func run(f *contest.Flags) error {
-	if err := f.ServeDebug(); err != nil {
-		return err
-	}
-	file, err := f.OpenLog()
-	if err != nil {
-		return err
-	}
+func run(f *contest.Flags, file *os.File) error {
 	log := newAccessLog(file)
 	proxy := &httputil.ReverseProxy{
 		Transport:  &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true},

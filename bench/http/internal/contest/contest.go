@@ -51,8 +51,8 @@ func (d *Doors) Set(s string) error {
 	return nil
 }
 
-// Parse reads the command line.
-func Parse() *Flags {
+// parse reads the command line.
+func parse() *Flags {
 	f := &Flags{}
 	flag.StringVar(&f.Backend, "backend", "", "`address` of the backend")
 	flag.StringVar(&f.Log, "log", "/dev/null", "access log's `file`")
@@ -65,15 +65,31 @@ func Parse() *Flags {
 	return f
 }
 
-// OpenLog opens the access log's file, which the benchmark empties now and
+// Run runs a contestant's program, with the file of its access log.
+func Run(name string, run func(f *Flags, log *os.File) error) {
+	f := parse()
+	err := f.serveDebug()
+	if err == nil {
+		var log *os.File
+		if log, err = f.openLog(); err == nil {
+			err = run(f, log)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+// openLog opens the access log's file, which the benchmark empties now and
 // then.
-func (f *Flags) OpenLog() (*os.File, error) {
+func (f *Flags) openLog() (*os.File, error) {
 	return os.OpenFile(f.Log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 }
 
-// ServeDebug serves net/http/pprof, and at /allocations how many objects and
+// serveDebug serves net/http/pprof, and at /allocations how many objects and
 // bytes were allocated since the start.
-func (f *Flags) ServeDebug() error {
+func (f *Flags) serveDebug() error {
 	if f.Debug == "" {
 		return nil
 	}
