@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 )
 
 // lines is a file in memory.
@@ -51,7 +52,7 @@ func TestAccessLog(t *testing.T) {
 		w.WriteHeader(201)
 		io.WriteString(w, "hello")
 	})
-	dead := nowhere(t)
+	dead := loopback.Refusing(t)
 	is := func(path string) []config.Condition {
 		return []config.Condition{{Field: config.PathPattern, Values: []string{path}}}
 	}

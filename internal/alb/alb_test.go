@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
@@ -125,7 +126,7 @@ func TestOwnAnswers(t *testing.T) {
 	c := configuration(nil, at("/fixed", fixed), at("/empty", empty), at("/old/*", moved), at("/none", to("unweighted")), at("/refused", to("refused")))
 	c.Listeners[0].Rules[3].Action.Forward.Groups[0].Weight = 0
 	c.TargetGroups["unweighted"] = config.TargetGroup{ARN: "unweighted", Targets: healthy(startTarget(t, "a"))}
-	c.TargetGroups["refused"] = config.TargetGroup{ARN: "refused", Targets: healthy(nowhere(t))}
+	c.TargetGroups["refused"] = config.TargetGroup{ARN: "refused", Targets: healthy(loopback.Refusing(t))}
 	n := startNode(t, c)
 	html := func(text string) string {
 		return "<html>\r\n<head><title>" + text + "</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n"
@@ -203,26 +204,10 @@ func TestBadRequest(t *testing.T) {
 
 // raw answers each connection with a text and closes it.
 func raw(t *testing.T, text string) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				http.ReadRequest(bufio.NewReader(c))
-				io.WriteString(c, text)
-			}()
-		}
-	}()
-	return netip.MustParseAddrPort(l.Addr().String())
+	return loopback.Serve(t, func(c net.Conn) {
+		http.ReadRequest(bufio.NewReader(c))
+		io.WriteString(c, text)
+	})
 }
 
 func TestTargetFails(t *testing.T) {

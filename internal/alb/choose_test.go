@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 )
 
 func TestAlgorithms(t *testing.T) {
@@ -35,7 +36,7 @@ func TestAlgorithms(t *testing.T) {
 }
 
 func TestLeastOutstanding(t *testing.T) {
-	c := configuration(healthy(nowhere(t), nowhere(t), nowhere(t)))
+	c := configuration(healthy(loopback.Refusing(t), loopback.Refusing(t), loopback.Refusing(t)))
 	g := c.TargetGroups["tg"]
 	g.Algorithm = config.LeastOutstandingRequests
 	c.TargetGroups["tg"] = g

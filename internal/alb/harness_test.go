@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -43,17 +42,6 @@ func startHandler(t *testing.T, h http.HandlerFunc) netip.AddrPort {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return netip.MustParseAddrPort(s.Listener.Addr().String())
-}
-
-// nowhere is an address at which nobody listens.
-func nowhere(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 func healthy(at ...netip.AddrPort) []config.Target {

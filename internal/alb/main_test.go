@@ -17,6 +17,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/linelog"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 )
 
 // The process: it serves what the feed brings in its own role, asks the
@@ -48,7 +49,7 @@ func TestMainProcess(t *testing.T) {
 		}
 		io.WriteString(w, "ok")
 	})
-	refused := nowhere(t)
+	refused := loopback.Refusing(t)
 	c := configuration(healthy(at), config.Rule{
 		ARN: "r", Priority: 1, Action: to("refused"),
 		Conditions: []config.Condition{{Field: config.PathPattern, Values: []string{"/refused"}}},

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 )
 
 // TestSlowStart: a target enters slow start when it becomes healthy beside
 // others that are warm, and leaves it with time or when it is unhealthy.
 func TestSlowStart(t *testing.T) {
-	at := []netip.AddrPort{nowhere(t), nowhere(t), nowhere(t)}
+	at := []netip.AddrPort{loopback.Refusing(t), loopback.Refusing(t), loopback.Refusing(t)}
 	b := New(Options{})
 	apply := func(health ...config.Health) *group {
 		t.Helper()

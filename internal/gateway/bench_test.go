@@ -10,35 +10,21 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/linelog"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // canned answers whatever comes with a small response, with few instructions.
 func canned(t testing.TB) netip.AddrPort {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	return loopback.Serve(t, func(c net.Conn) {
+		buf := make([]byte, 8<<10)
 		for {
-			c, err := l.Accept()
-			if err != nil {
+			if _, err := c.Read(buf); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, 8<<10)
-				for {
-					if _, err := c.Read(buf); err != nil {
-						return
-					}
-					io.WriteString(c, plainOK)
-				}
-			}()
+			io.WriteString(c, plainOK)
 		}
-	}()
-	return netip.MustParseAddrPort(l.Addr().String())
+	})
 }
 
 func BenchmarkGateway(b *testing.B) {

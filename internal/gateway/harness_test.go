@@ -19,6 +19,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/linelog"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
@@ -35,26 +36,12 @@ type backend struct {
 // answer gives.
 func newBackend(t *testing.T, answer func(r *http.Request, body []byte) string) *backend {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &backend{at: netip.MustParseAddrPort(l.Addr().String())}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go b.serve(c, answer)
-		}
-	}()
+	b := &backend{}
+	b.at = loopback.Serve(t, func(c net.Conn) { b.serve(c, answer) })
 	return b
 }
 
 func (b *backend) serve(c net.Conn, answer func(*http.Request, []byte) string) {
-	defer c.Close()
 	var record bytes.Buffer
 	r := bufio.NewReader(io.TeeReader(c, &record))
 	for {

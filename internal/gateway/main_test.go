@@ -16,6 +16,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/linelog"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 )
 
 // The process: it serves what the feed brings, asks the control process for
@@ -51,7 +52,7 @@ func TestMainProcess(t *testing.T) {
 		}
 		io.WriteString(w, "ok")
 	})
-	refused := refusing(t)
+	refused := loopback.Refusing(t)
 	c := configured(upstreamTo(2, at), restAPI(
 		config.Route{Method: "GET", Path: "/slow", Integration: proxyTo("http://b/slow")},
 		config.Route{Method: "GET", Path: "/refused", Integration: proxyTo("http://b/")},

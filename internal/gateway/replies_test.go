@@ -15,41 +15,15 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
+	"github.com/isthmus-net/isthmus/internal/loopback"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
-// refusing is an address that refuses connections.
-func refusing(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
-}
-
 // closing is an address that reads a little and closes the connection.
 func closing(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			http.ReadRequest(bufio.NewReader(c))
-			c.Close()
-		}
-	}()
-	return netip.MustParseAddrPort(l.Addr().String())
+	return loopback.Serve(t, func(c net.Conn) { http.ReadRequest(bufio.NewReader(c)) })
 }
 
 // Each failure of the gateway's own, for both kinds of API: status, type and
@@ -60,7 +34,7 @@ func TestFailures(t *testing.T) {
 	brokenWay := func() *config.Config {
 		c := configured(upstreamTo(1, broken))
 		c.Upstreams["hang"] = upstreamTo(1, hang.at)
-		c.Upstreams["refused"] = upstreamTo(1, refusing(t))
+		c.Upstreams["refused"] = upstreamTo(1, loopback.Refusing(t))
 		pending := upstreamTo(1)
 		pending.Cause = "VPC link abc123 is PENDING"
 		c.Upstreams["pending"] = pending
@@ -76,7 +50,7 @@ func TestFailures(t *testing.T) {
 		{Method: "GET", Path: "/refused", Integration: integration("refused", 5000)},
 		{Method: "GET", Path: "/pending", Integration: integration("pending", 5000)},
 		{Method: "GET", Path: "/garbage", Integration: func() *config.Integration {
-			in := proxyTo("http://" + refusing(t).String() + "/")
+			in := proxyTo("http://" + loopback.Refusing(t).String() + "/")
 			in.Upstream = ""
 			return in
 		}()},
@@ -464,21 +438,11 @@ func TestContextVariables(t *testing.T) {
 
 // A response that was cut short by the backend is cut short for the client.
 func TestBrokenResponseIsNotWhole(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
+	at := loopback.Serve(t, func(c net.Conn) {
 		http.ReadRequest(bufio.NewReader(c))
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-		c.Close()
-	}()
-	g := start(t, Options{}, server.Options{}, configured(upstreamTo(1, netip.MustParseAddrPort(l.Addr().String())),
+	})
+	g := start(t, Options{}, server.Options{}, configured(upstreamTo(1, at),
 		restAPI(config.Route{Method: "GET", Path: "/", Integration: proxyTo("http://b/")})))
 	response, err := http.Get("http://" + g.at + "/restapis/rest000001/prod/_user_request_/")
 	if err != nil {

@@ -10,29 +10,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/loopback"
 )
 
 // backend serves each connection by a function.
 func backend(t *testing.T, serve func(c net.Conn, r *bufio.Reader)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c, bufio.NewReader(c))
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return loopback.Serve(t, func(c net.Conn) { serve(c, bufio.NewReader(c)) }).String()
 }
 
 func take(r *bufio.Reader) bool {

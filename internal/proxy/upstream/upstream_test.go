@@ -22,29 +22,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/isthmus-net/isthmus/internal/loopback"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
-
-// backend serves connections with a function until the test ends.
-func backend(t *testing.T, serve func(net.Conn)) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); serve(c) }()
-		}
-	}()
-	return netip.MustParseAddrPort(l.Addr().String())
-}
 
 // answer reads requests without body and answers each.
 func answer(text string) func(net.Conn) {
@@ -92,17 +73,6 @@ func silent(t *testing.T) netip.AddrPort {
 		}
 		t.Cleanup(func() { c.Close() })
 	}
-}
-
-// closed is an address that refuses connections.
-func closed(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 func link(destinations ...netip.AddrPort) way.Upstream {
@@ -205,7 +175,7 @@ func TestRefusedConnectionIsExplained(t *testing.T) {
 		{Explanation{Verdict: "no-healthy-target", Cause: "all targets are unhealthy", Definitive: true}, Unavailable, "no-healthy-target: all targets are unhealthy"},
 		{Explanation{Verdict: "forwarded"}, Network, "connection refused"},
 	} {
-		p := NewPool(link(closed(t)), false, Options{Dialing: Dialing{Explain: explainer(tt.e, &asked)}})
+		p := NewPool(link(loopback.Refusing(t)), false, Options{Dialing: Dialing{Explain: explainer(tt.e, &asked)}})
 		if _, err := do(t, p, get()); err == nil || err.Kind != tt.kind || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want %s", err, tt.want)
 		}
@@ -217,7 +187,7 @@ func TestRefusedConnectionIsExplained(t *testing.T) {
 
 func TestManyFailuresAskOnce(t *testing.T) {
 	var asked atomic.Int64
-	p := NewPool(link(closed(t)), false, Options{Dialing: Dialing{Explain: func(context.Context, netip.Addr, netip.AddrPort) (Explanation, error) {
+	p := NewPool(link(loopback.Refusing(t)), false, Options{Dialing: Dialing{Explain: func(context.Context, netip.Addr, netip.AddrPort) (Explanation, error) {
 		asked.Add(1)
 		time.Sleep(20 * time.Millisecond) // others come meanwhile
 		return Explanation{Verdict: "nacl", Cause: "denied", Definitive: true}, nil
@@ -237,8 +207,8 @@ func TestManyFailuresAskOnce(t *testing.T) {
 }
 
 func TestNextDestination(t *testing.T) {
-	live := backend(t, answer(okLast))
-	p := NewPool(link(closed(t), live, silent(t)), false, Options{Dialing: Dialing{NextAfter: 50 * time.Millisecond}})
+	live := loopback.Serve(t, answer(okLast))
+	p := NewPool(link(loopback.Refusing(t), live, silent(t)), false, Options{Dialing: Dialing{NextAfter: 50 * time.Millisecond}})
 	for range 6 {
 		if body, err := do(t, p, get()); err != nil || body != "ok" {
 			t.Fatalf("%q, %v", body, err)
@@ -249,7 +219,7 @@ func TestNextDestination(t *testing.T) {
 func TestSourceAddress(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
-	at := backend(t, func(c net.Conn) {
+	at := loopback.Serve(t, func(c net.Conn) {
 		mu.Lock()
 		seen[c.RemoteAddr().(*net.TCPAddr).IP.String()]++
 		mu.Unlock()
@@ -279,7 +249,7 @@ func TestRequestsSpread(t *testing.T) {
 	connections, requests := map[int]int{}, map[int]int{}
 	var all []netip.AddrPort
 	for i := range 3 {
-		all = append(all, backend(t, func(c net.Conn) {
+		all = append(all, loopback.Serve(t, func(c net.Conn) {
 			mu.Lock()
 			connections[i]++
 			mu.Unlock()
@@ -345,7 +315,7 @@ func TestPathsKeepToTheZone(t *testing.T) {
 func TestRetiredPoolClosesConnections(t *testing.T) {
 	ended := make(chan struct{}, 8)
 	release := make(chan struct{})
-	at := backend(t, func(c net.Conn) {
+	at := loopback.Serve(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for {
 			request, err := http.ReadRequest(r)
@@ -394,7 +364,7 @@ func TestRetiredPoolClosesConnections(t *testing.T) {
 // request can be sent again.
 func TestClosedKeptConnection(t *testing.T) {
 	var connections atomic.Int64
-	at := backend(t, func(c net.Conn) {
+	at := loopback.Serve(t, func(c net.Conn) {
 		connections.Add(1)
 		request, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
@@ -421,7 +391,7 @@ func TestClosedKeptConnection(t *testing.T) {
 
 func TestPostIsSentOnce(t *testing.T) {
 	var requests atomic.Int64
-	at := backend(t, func(c net.Conn) {
+	at := loopback.Serve(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for {
 			request, err := http.ReadRequest(r)
@@ -460,7 +430,7 @@ func TestBadAnswers(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 128<<10) + "\r\n\r\n":            Protocol,
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab":           Protocol,
 	} {
-		p := NewPool(link(backend(t, func(c net.Conn) {
+		p := NewPool(link(loopback.Serve(t, func(c net.Conn) {
 			http.ReadRequest(bufio.NewReader(c))
 			io.WriteString(c, text)
 		})), false, Options{})
@@ -483,7 +453,7 @@ func TestUnavailableLink(t *testing.T) {
 }
 
 func TestInternetIsNotPrivate(t *testing.T) {
-	at := backend(t, answer(ok))
+	at := loopback.Serve(t, answer(ok))
 	r := get()
 	r.Address = at.String()
 	if _, err := do(t, NewInternetPool(false, Options{}), r); err == nil || err.Kind != Unavailable || err.Layer != "no-route" {
@@ -558,7 +528,7 @@ func TestTLS(t *testing.T) {
 	} {
 		certificate, roots := chain(t, tt.name, tt.expires, tt.withRoot)
 		var sni atomic.Value
-		at := backend(t, func(c net.Conn) {
+		at := loopback.Serve(t, func(c net.Conn) {
 			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate}})
 			if s.Handshake() == nil {
 				sni.Store(s.ConnectionState().ServerName)
@@ -584,14 +554,14 @@ func TestTLS(t *testing.T) {
 	// A backend that doesn't speak TLS.
 	r := get()
 	r.Secure, r.ServerName = true, "backend.test"
-	if _, err := do(t, NewPool(link(backend(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") })), false, Options{}), r); err == nil || err.Kind != TLS {
+	if _, err := do(t, NewPool(link(loopback.Serve(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") })), false, Options{}), r); err == nil || err.Kind != TLS {
 		t.Errorf("plain backend: %v", err)
 	}
 }
 
 func TestClientGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	at := backend(t, func(c net.Conn) {
+	at := loopback.Serve(t, func(c net.Conn) {
 		http.ReadRequest(bufio.NewReader(c))
 		cancel()
 		io.Copy(io.Discard, c)
@@ -610,7 +580,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		{"/{odd}|^", "", "/{odd}|^"},
 	} {
 		line := make(chan string, 1)
-		at := backend(t, func(c net.Conn) {
+		at := loopback.Serve(t, func(c net.Conn) {
 			r := bufio.NewReader(c)
 			var all strings.Builder
 			for {
