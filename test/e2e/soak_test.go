@@ -22,7 +22,7 @@ import (
 
 // soakRequests is how many requests TestSoak sends; ISTHMUS_SOAK says another
 // number.
-const soakRequests = 30_000
+const soakRequests = 15_000
 
 // TestSoak: not one request through gateway, link and Application Load Balancer
 // fails while targets are deregistered and registered again, and while rules,
