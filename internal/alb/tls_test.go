@@ -216,6 +216,46 @@ func TestTLSHeaders(t *testing.T) {
 }
 
 // HTTPS to targets, whose certificates nobody verifies.
+// Fields can have other names, which a client can't write either.
+func TestTLSHeaderNames(t *testing.T) {
+	i := newIssuer(t)
+	c := secured(configuration(healthy(startTarget(t, "a"))), i.issue(t, "EC_prime256v1", "shop.example"))
+	c.Attributes.TLSHeaders = true
+	c.Listeners[0].TLS.ClientCertificates = true
+	c.Listeners[0].TLS.FieldNames = map[string]string{config.TLSVersion: "X-Version", config.ClientCert: "ssl_cert", config.ClientCertSubject: "ssl_subject"}
+	n := startNode(t, c)
+	own := i.issue(t, "EC_prime256v1", "client")
+	pair, err := tls.X509KeyPair([]byte(own.Chain), []byte(own.Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := i.client(t, n, false)
+	client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{pair}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+n.address()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"X-Version", "ssl_cert", "ssl_subject", config.ClientCert} {
+		r.Header.Set(name, "forged")
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var got seen
+	if err := json.NewDecoder(answer.Body).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"X-Version": "TLSv1.3", "Ssl_cert": "-----BEGIN%20CERTIFICATE", "Ssl_subject": "", config.ClientCert: "", config.TLSVersion: "", config.TLSCipherSuite: "TLS_",
+	} {
+		if value := got.Header.Get(name); !strings.HasPrefix(value, want) || want == "" && value != "" {
+			t.Errorf("%s is %q, want %q", name, value, want)
+		}
+	}
+}
+
 func TestHTTPSTargets(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto+" "+r.Host) }))
 	t.Cleanup(s.Close)

@@ -11,8 +11,8 @@ import (
 )
 
 // mutualPrefix is what the names of the fields begin with that tell of client
-// certificates.
-const mutualPrefix = "X-Amzn-Mtls-"
+// certificates, if they have no others.
+const mutualPrefix = config.ClientCert
 
 // addTLS tells a target what was negotiated with the client, and what
 // certificate it has shown.
@@ -21,8 +21,8 @@ func addTLS(h *message.Header, r *message.Request, a *config.Attributes, t *conf
 		return
 	}
 	if a.TLSHeaders {
-		h.Set("X-Amzn-Tls-Version", sslpolicy.Version(r.TLS.Version))
-		h.Set("X-Amzn-Tls-Cipher-Suite", sslpolicy.Cipher(r.TLS.CipherSuite))
+		h.Set(t.FieldName(config.TLSVersion), sslpolicy.Version(r.TLS.Version))
+		h.Set(t.FieldName(config.TLSCipherSuite), sslpolicy.Cipher(r.TLS.CipherSuite))
 	}
 	if t == nil || !t.ClientCertificates {
 		return
@@ -31,6 +31,11 @@ func addTLS(h *message.Header, r *message.Request, a *config.Attributes, t *conf
 	h.DeleteFunc(func(name string) bool {
 		return len(name) >= len(mutualPrefix) && strings.EqualFold(name[:len(mutualPrefix)], mutualPrefix)
 	})
+	for own, name := range t.FieldNames {
+		if strings.HasPrefix(own, mutualPrefix) {
+			h.Del(name)
+		}
+	}
 	if len(r.TLS.PeerCertificates) == 0 {
 		return
 	}
@@ -38,7 +43,7 @@ func addTLS(h *message.Header, r *message.Request, a *config.Attributes, t *conf
 	for _, c := range r.TLS.PeerCertificates {
 		pem.Encode(&chain, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 	}
-	h.Set(mutualPrefix+"Clientcert", urlEncode(chain.String()))
+	h.Set(t.FieldName(config.ClientCert), urlEncode(chain.String()))
 }
 
 // urlEncode escapes all but what AWS calls safe: +, = and /.

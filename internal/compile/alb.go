@@ -60,7 +60,7 @@ func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZon
 	}
 	for _, l := range listeners {
 		out := config.Listener{
-			ARN: l.ARN, Port: uint16(l.Port), Default: action(l.DefaultActions), TLS: a.tls(l.TLS),
+			ARN: l.ARN, Port: uint16(l.Port), Default: action(l.DefaultActions), TLS: a.tls(l),
 			OmitServer: l.Attributes["routing.http.response.server.enabled"] == "false",
 			Headers:    responseHeaders(l.Attributes),
 		}

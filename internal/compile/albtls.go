@@ -6,11 +6,20 @@ import (
 )
 
 // tls compiles how a listener makes connections secure.
-func (a *albCompiler) tls(t *resource.ListenerTLS) *config.TLS {
+func (a *albCompiler) tls(l *resource.Listener) *config.TLS {
+	t := l.TLS
 	if t == nil {
 		return nil
 	}
 	out := &config.TLS{Policy: t.Policy, ClientCertificates: t.ClientCertificates == "passthrough"}
+	for _, f := range config.RequestFields {
+		if name := l.Attributes[f.Attribute]; name != "" {
+			if out.FieldNames == nil {
+				out.FieldNames = map[string]string{}
+			}
+			out.FieldNames[f.Name] = name
+		}
+	}
 	for _, arn := range t.All() {
 		if c := a.certificates[arn]; c != nil {
 			out.Certificates = append(out.Certificates, config.Certificate{ARN: arn, Chain: c.Certificate + c.Chain, Key: c.PrivateKey})

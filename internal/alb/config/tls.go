@@ -9,6 +9,17 @@ type TLS struct {
 	// ClientCertificates asks clients for certificates, and tells targets
 	// whatever they show, without verifying it.
 	ClientCertificates bool `json:"clientCertificates,omitempty"`
+	// FieldNames are the names of those RequestFields that have others than
+	// their own, by these.
+	FieldNames map[string]string `json:"fieldNames,omitempty"`
+}
+
+// FieldName is the name under which targets are told one of RequestFields.
+func (t *TLS) FieldName(own string) string {
+	if t != nil && t.FieldNames[own] != "" {
+		return t.FieldNames[own]
+	}
+	return own
 }
 
 // Certificate is a certificate with what leads to its authority, and its key.

@@ -16,7 +16,7 @@ func TestAttributeValues(t *testing.T) {
 	udp := groupAttributes(&resource.TargetGroup{Protocol: "UDP", TargetType: "instance"})
 	listener := listenerAttributes(&resource.Listener{Protocol: "TCP"})
 	http, https := listenerAttributes(&resource.Listener{Protocol: "HTTP"}), listenerAttributes(&resource.Listener{Protocol: "HTTPS"})
-	const response = "routing.http.response."
+	const request, response = "routing.http.request.", "routing.http.response."
 	for _, c := range []struct {
 		known            []attribute
 		key, value, code string
@@ -58,10 +58,16 @@ func TestAttributeValues(t *testing.T) {
 		{http, response + "x_content_type_options.header_value", "nosniff", ""},
 		{http, response + "x_content_type_options.header_value", "", ""},
 		{http, response + "set_cookie.header_value", "a", "ValidationError"},
-		{https, requestPrefix + "x_amzn_tls_version.header_name", "X-Amzn-Tls-Version", ""},
-		{https, requestPrefix + "x_amzn_tls_version.header_name", "X-Version", "InvalidConfigurationRequest"},
+		{https, request + "x_amzn_tls_version.header_name", "X-Amzn-Tls-Version", ""},
+		{https, request + "x_amzn_tls_version.header_name", "X-Version", ""},
+		{https, request + "x_amzn_mtls_clientcert_leaf.header_name", "ssl_client_cert", ""},
+		{https, request + "x_amzn_tls_version.header_name", "", "ValidationError"},
+		{https, request + "x_amzn_tls_version.header_name", "X Version", "ValidationError"},
+		{https, request + "x_amzn_tls_version.header_name", strings.Repeat("x", 41), "ValidationError"},
+		{https, request + "x_amzn_tls_version.header_name", "host", "ValidationError"},
+		{https, request + "x_amzn_tls_version.header_name", "X-Forwarded-For", "ValidationError"},
 		{https, response + "x_frame_options.header_value", "DENY", ""},
-		{http, requestPrefix + "x_amzn_tls_version.header_name", "X-Version", "ValidationError"},
+		{http, request + "x_amzn_tls_version.header_name", "X-Version", "ValidationError"},
 		{applicationAttributes, "routing.http.desync_mitigation_mode", "strictest", ""},
 		{applicationAttributes, "routing.http.desync_mitigation_mode", "off", "ValidationError"},
 		{applicationAttributes, "zonal_shift.config.enabled", "true", ""},

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -68,19 +69,49 @@ var applicationListenerAttributes = append([]attribute{
 }, responseAttributes()...)
 
 // secureListenerAttributes are those of HTTPS listeners: also the names of the
-// fields that tell targets of TLS, which can't be changed.
-var secureListenerAttributes = slices.Concat(applicationListenerAttributes, []attribute{
-	{key: requestPrefix + "x_amzn_mtls_clientcert.header_name", initial: "X-Amzn-Mtls-Clientcert"},
-	{key: requestPrefix + "x_amzn_mtls_clientcert_issuer.header_name", initial: "X-Amzn-Mtls-Clientcert-Issuer"},
-	{key: requestPrefix + "x_amzn_mtls_clientcert_leaf.header_name", initial: "X-Amzn-Mtls-Clientcert-Leaf"},
-	{key: requestPrefix + "x_amzn_mtls_clientcert_serial_number.header_name", initial: "X-Amzn-Mtls-Clientcert-Serial-Number"},
-	{key: requestPrefix + "x_amzn_mtls_clientcert_subject.header_name", initial: "X-Amzn-Mtls-Clientcert-Subject"},
-	{key: requestPrefix + "x_amzn_mtls_clientcert_validity.header_name", initial: "X-Amzn-Mtls-Clientcert-Validity"},
-	{key: requestPrefix + "x_amzn_tls_cipher_suite.header_name", initial: "X-Amzn-Tls-Cipher-Suite"},
-	{key: requestPrefix + "x_amzn_tls_version.header_name", initial: "X-Amzn-Tls-Version"},
-})
+// fields that tell targets of TLS.
+var secureListenerAttributes = slices.Concat(applicationListenerAttributes, requestAttributes())
 
-const requestPrefix = "routing.http.request."
+func requestAttributes() (out []attribute) {
+	for _, f := range config.RequestFields {
+		out = append(out, attribute{key: f.Attribute, initial: f.Name, free: func(value string) error { return checkFieldName(f.Attribute, value) }})
+	}
+	return out
+}
+
+// fieldName is what the name of a field may be that the load balancer adds.
+var fieldName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+
+// takenNames are those of fields that the load balancer itself or HTTP gives
+// another meaning.
+var takenNames = []string{
+	"authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect", "host", "keep-alive",
+	"proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade",
+	"x-amzn-trace-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto",
+}
+
+func checkFieldName(key, value string) error {
+	switch lower := strings.ToLower(value); {
+	case !fieldName.MatchString(value):
+		return invalid("'%s' must have 1 to 40 letters, digits, hyphens and underscores", key)
+	case slices.Contains(takenNames, lower) || strings.HasPrefix(lower, "x-amzn-oidc-"):
+		return invalid("'%s' cannot be set to '%s', which is the name of another header", key, value)
+	}
+	return nil
+}
+
+// checkFieldNames checks that a listener gives no two fields the same name.
+func checkFieldNames(l *resource.Listener) error {
+	seen := map[string]bool{}
+	for _, f := range config.RequestFields {
+		name := strings.ToLower(attributeOf(secureListenerAttributes, l.Attributes, f.Attribute))
+		if seen[name] {
+			return invalid("The header name '%s' cannot be given to several headers", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
 
 // responseAttributes are the fields that a listener sets in its responses.
 func responseAttributes() (out []attribute) {

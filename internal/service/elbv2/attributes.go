@@ -113,6 +113,11 @@ func (s *Service) ModifyListenerAttributes(ctx context.Context, in *api.ModifyLi
 		if err := setAttributes("Listener", listenerAttributes(l), &l.Attributes, changes); err != nil {
 			return err
 		}
+		if l.TLS != nil {
+			if err := checkFieldNames(l); err != nil {
+				return err
+			}
+		}
 		store.Listeners.Put(tx, l)
 		return nil
 	})

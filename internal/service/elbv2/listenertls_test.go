@@ -166,3 +166,19 @@ func TestSSLPolicies(t *testing.T) {
 	_, err := f.DescribeSSLPolicies(f.ctx, &api.DescribeSSLPoliciesInput{Names: []string{"x"}})
 	wantError(t, err, "SSLPolicyNotFound", "'x'")
 }
+
+func TestFieldNames(t *testing.T) {
+	f := newRules(t)
+	made := must[*api.CreateListenerOutput](t)(f.CreateListener(f.ctx, listenerInput(f.lb.LoadBalancerArn, f.targets.TargetGroupArn, 443, overHTTPS(f.certificate(account, "1"))))).Listeners[0]
+	name := func(field, value string) error {
+		_, err := f.ModifyListenerAttributes(f.ctx, &api.ModifyListenerAttributesInput{ListenerArn: made.ListenerArn, Attributes: []*api.ListenerAttribute{
+			{Key: wire.Ptr("routing.http.request." + field + ".header_name"), Value: &value},
+		}})
+		return err
+	}
+	if err := name("x_amzn_tls_version", "X-Secure"); err != nil {
+		t.Error(err)
+	}
+	wantError(t, name("x_amzn_tls_cipher_suite", "x-secure"), "ValidationError", "x-secure")
+	wantError(t, name("x_amzn_mtls_clientcert", "X-Amzn-Mtls-Clientcert-Leaf"), "ValidationError", "clientcert-leaf")
+}
