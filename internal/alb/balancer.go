@@ -132,6 +132,12 @@ func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
 	switch {
 	case refused != nil:
 		return refused
+	case a.validate != nil:
+		if refused := x.validate(ctx, a.validate); refused != nil {
+			return refused
+		}
+	}
+	switch {
 	case a.fixed != nil:
 		return fixedResponse(a.fixed)
 	case a.redirect != nil:

@@ -31,10 +31,11 @@ type exchange struct {
 
 	listener *listener
 	priority int    // of the rule; 0 for the default one
-	action   string // "forward", "redirect", "fixed-response"
+	action   string // "forward", "redirect", "fixed-response", with what was before it and a comma
 	group    *group
 	target   *target
 	location string // of a redirect
+	reason   string // AWS's code of why an identity was not believed
 
 	called       time.Time // when the target was
 	body         *requestBody
@@ -134,6 +135,9 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 	if x.targetStatus != 0 {
 		line.Int("target_status_code", int64(x.targetStatus))
 	}
+	if x.reason != "" {
+		line.Text("error_reason", x.reason)
+	}
 	if x.location != "" {
 		line.Text("redirect_url", x.location)
 	}
@@ -158,6 +162,8 @@ func (x *exchange) received() int64 {
 // statusText is the reason phrase, in which AWS differs from the RFC.
 func statusText(status int) string {
 	switch status {
+	case 401:
+		return "401 Authorization Required"
 	case 405:
 		return "405 Not Allowed"
 	case 408:

@@ -32,7 +32,8 @@ type Preview struct {
 	// transforms leave it; empty if they leave it as it is.
 	Host string `json:"host,omitempty"`
 	Path string `json:"path,omitempty"`
-	// Action is "forward", "redirect" or "fixed-response", with
+	// Action is "forward", "redirect" or "fixed-response", after what lets the
+	// request pass and a comma; that it would pass is taken for granted. With
 	Action   string         `json:"action,omitempty"`
 	Groups   []PreviewGroup `json:"groups,omitempty"`
 	Location string         `json:"location,omitempty"`
@@ -80,6 +81,9 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 	a, own := x.decide(p.Port)
 	if x.listener != nil {
 		v.Listener, v.Action = x.listener.config.ARN, x.action
+		if a != nil && a.validate != nil {
+			v.Action = validateName + "," + v.Action
+		}
 		for i := range x.listener.config.Rules {
 			if r := &x.listener.config.Rules[i]; r.Priority == x.priority {
 				v.Rule = r

@@ -10,6 +10,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/alb/cookie"
+	"github.com/isthmus-net/isthmus/internal/alb/idp"
 	"github.com/isthmus-net/isthmus/internal/alb/rule"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
@@ -23,6 +24,7 @@ type snapshot struct {
 	groups    map[string]*group
 	targets   map[targetKey]*target
 	sealer    *cookie.Sealer
+	providers *providers
 }
 
 type listener struct {
@@ -34,8 +36,9 @@ type listener struct {
 	fallback action
 }
 
-// action has one of its fields set.
+// action has one of forward, redirect and fixed set.
 type action struct {
+	validate *idp.Validator // nil if requests need no token
 	forward  *forward
 	redirect *config.Redirect
 	fixed    *config.FixedResponse
@@ -87,6 +90,7 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 	if s.sealer, err = cookie.NewSealer(c.CookieKey); err != nil {
 		return nil, err
 	}
+	s.providers = providersOf(c, o.Dialing)
 	for arn, g := range c.TargetGroups {
 		s.addGroup(arn, &g, before, o)
 	}
@@ -96,7 +100,7 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 			return nil, err
 		}
 		for _, r := range l.config.Rules {
-			a, err := s.compileAction(r.Action)
+			a, err := s.compileAction(r.Action, before)
 			if err != nil {
 				return nil, fmt.Errorf("compile rule %s: %w", r.ARN, err)
 			}
@@ -106,7 +110,7 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 			}
 			l.actions, l.changes = append(l.actions, a), append(l.changes, change)
 		}
-		if l.fallback, err = s.compileAction(l.config.Default); err != nil {
+		if l.fallback, err = s.compileAction(l.config.Default, before); err != nil {
 			return nil, fmt.Errorf("compile default action of %s: %w", l.config.ARN, err)
 		}
 		if l.tls, err = compileTLS(l.config.TLS, &c.Attributes); err != nil {
@@ -176,8 +180,11 @@ func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Tar
 	return t
 }
 
-func (s *snapshot) compileAction(c config.Action) (action, error) {
+func (s *snapshot) compileAction(c config.Action, before *snapshot) (action, error) {
 	a := action{redirect: c.Redirect, fixed: c.FixedResponse}
+	if v := c.ValidateJWT; v != nil {
+		a.validate = idp.NewValidator(v, s.providers.keysAt(v.JWKSEndpoint, before.providers))
+	}
 	if c.Forward == nil {
 		if a.redirect == nil && a.fixed == nil {
 			return a, fmt.Errorf("there is no action that is known")

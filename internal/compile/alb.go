@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	dnsconfig "github.com/isthmus-net/isthmus/internal/dns/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
 )
 
@@ -49,6 +50,7 @@ func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZon
 	c := config.Config{
 		ENI: z.Interface, LoadBalancer: lb.ARN, Zone: z.Zone, Address: z.Address,
 		Attributes: albAttributes(lb.Attributes), CookieKey: lb.CookieKey,
+		Resolver:     netip.AddrPortFrom(resource.LinkLocalResolver, dnsconfig.Port),
 		TargetGroups: map[string]config.TargetGroup{},
 	}
 	use := func(actions []resource.Action) {
@@ -112,7 +114,7 @@ func attributeNumber(set map[string]string, key string, initial int) int {
 	return initial
 }
 
-// action compiles the action that ends a request.
+// action compiles the actions of a rule.
 func action(list []resource.Action) (out config.Action) {
 	for _, a := range list {
 		switch {
@@ -123,6 +125,12 @@ func action(list []resource.Action) (out config.Action) {
 			}
 			for _, g := range a.Forward.Groups {
 				out.Forward.Groups = append(out.Forward.Groups, config.WeightedGroup{TargetGroup: g.TargetGroup, Weight: g.Weight})
+			}
+		case a.ValidateJWT != nil:
+			v := a.ValidateJWT
+			out.ValidateJWT = &config.ValidateJWT{Issuer: v.Issuer, JWKSEndpoint: v.JWKSEndpoint}
+			for _, c := range v.Claims {
+				out.ValidateJWT.Claims = append(out.ValidateJWT.Claims, config.JWTClaim{Name: c.Name, Format: config.ClaimFormat(c.Format), Values: c.Values})
 			}
 		case a.Redirect != nil:
 			r := a.Redirect

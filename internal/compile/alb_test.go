@@ -79,7 +79,7 @@ func TestALB(t *testing.T) {
 		return config.Target{ID: address, Zone: zone, Address: netip.AddrPortFrom(netip.MustParseAddr(address), 80), Health: h}
 	}
 	want := config.Config{
-		ENI: "eni-b", LoadBalancer: "arn:lb", Zone: "b", Address: netip.MustParseAddr("10.0.1.102"), CookieKey: []byte("key"),
+		ENI: "eni-b", LoadBalancer: "arn:lb", Zone: "b", Address: netip.MustParseAddr("10.0.1.102"), CookieKey: []byte("key"), Resolver: netip.MustParseAddrPort("169.254.169.253:53"),
 		Attributes: config.Attributes{IdleTimeoutSeconds: 7, ClientKeepAliveSeconds: 3600, XForwardedFor: config.XFFRemove},
 		Listeners: []config.Listener{
 			{ARN: "l1", Port: 80, Headers: []config.Header{{Name: "Access-Control-Max-Age", Value: "5"}, {Name: "X-Frame-Options", Value: "DENY"}}, Default: config.Action{Forward: &config.Forward{Groups: []config.WeightedGroup{{TargetGroup: "g1", Weight: 1}}}},

@@ -113,6 +113,7 @@ func (c *controller) compile(s *store.Snapshot) error {
 	nodes := compile.ALB(in)
 	compile.FingerprintALB(nodes, t)
 	for eni, config := range nodes {
+		config.Authorities = c.certificates.PEM
 		c.held[albRole(eni)] = config
 	}
 	c.revision = s.Revision()

@@ -1,9 +1,12 @@
 package resource
 
 // Action is what a listener or one of its rules does with a request or
-// connection. One of the pointers is set.
+// connection. One of the pointers is set. Actions are in the order in which they
+// are done; the last one ends the request, and one that asks for an identity may
+// come before it.
 type Action struct {
 	Order         int            `json:"order,omitempty"` // as it was given; 0: not at all
+	ValidateJWT   *ValidateJWT   `json:"validateJWT,omitempty"`
 	Forward       *Forward       `json:"forward,omitempty"`
 	Redirect      *Redirect      `json:"redirect,omitempty"`
 	FixedResponse *FixedResponse `json:"fixedResponse,omitempty"`

@@ -1,7 +1,10 @@
 package config
 
-// Action is what a rule does with a request. One of the fields is set.
+// Action is what a rule does with a request. One of Forward, Redirect and
+// FixedResponse is set, and is come to only if what is before it lets the
+// request pass.
 type Action struct {
+	ValidateJWT   *ValidateJWT   `json:"validateJWT,omitempty"`
 	Forward       *Forward       `json:"forward,omitempty"`
 	Redirect      *Redirect      `json:"redirect,omitempty"`
 	FixedResponse *FixedResponse `json:"fixedResponse,omitempty"`

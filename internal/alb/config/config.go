@@ -16,6 +16,11 @@ type Config struct {
 	// CookieKey seals stickiness cookies: CookieKeySize bytes, the same for all
 	// nodes of the balancer, and for as long as it exists.
 	CookieKey []byte `json:"cookieKey"`
+	// Resolver is the VPC's, which is asked for identity providers.
+	Resolver netip.AddrPort `json:"resolver,omitzero"`
+	// Authorities (PEM) are believed about identity providers besides the
+	// system's: that of Certificate Manager.
+	Authorities string `json:"authorities,omitempty"`
 }
 
 // CookieKeySize is the length of Config.CookieKey: AES-256.

@@ -39,25 +39,67 @@ func readNetworkActions(actions []*api.Action) ([]resource.Action, error) {
 	return []resource.Action{{Order: int(wire.Val(a.Order)), Forward: forward}}, nil
 }
 
+// ending are the types of the actions that end a request.
+var ending = []string{"forward", "redirect", "fixed-response"}
+
 // readActions reads the actions of an Application Load Balancer's listener or
-// rule: one of those that end a request, since none that come before it are
-// supported.
+// rule: one that ends a request, and before it one that asks who sends it.
 func readActions(actions []*api.Action) ([]resource.Action, error) {
+	ends := 0
 	for _, a := range actions {
-		if t := wire.Val(a.Type); strings.HasPrefix(t, "authenticate-") || t == "jwt-validation" {
-			return nil, unsupported("Actions of type '%s' are not supported by Isthmus yet", t)
+		if slices.Contains(ending, wire.Val(a.Type)) {
+			ends++
 		}
 	}
-	if len(actions) != 1 {
+	if ends != 1 {
 		return nil, badAction("You must specify exactly one action of the types 'forward', 'redirect' and 'fixed-response'")
 	}
-	a := actions[0]
-	out := resource.Action{Order: int(wire.Val(a.Order))}
+	var out []resource.Action
+	orders := map[int]bool{}
+	for _, a := range actions {
+		order := int(wire.Val(a.Order))
+		switch {
+		case len(actions) > 1 && order == 0:
+			return nil, badAction("An order must be specified for each of several actions")
+		case len(actions) > 1 && orders[order]:
+			return nil, badAction("The order '%d' is given to several actions", order)
+		}
+		orders[order] = true
+		read, err := readAction(a)
+		if err != nil {
+			return nil, err
+		}
+		read.Order = order
+		out = append(out, read)
+	}
+	slices.SortFunc(out, func(a, b resource.Action) int { return a.Order - b.Order })
+	switch {
+	case !slices.Contains(ending, typeOf(out[len(out)-1])):
+		return nil, badAction("An action of type '%s' must be the last action to be performed", strings.Join(ending, "', '"))
+	case len(out) > 2:
+		return nil, badAction("At most one action of the types 'authenticate-cognito', 'authenticate-oidc' and 'jwt-validation' can be specified")
+	}
+	return out, nil
+}
+
+// typeOf is the type of an action as on the wire.
+func typeOf(a resource.Action) string {
+	switch {
+	case a.ValidateJWT != nil:
+		return "jwt-validation"
+	case a.Redirect != nil:
+		return "redirect"
+	case a.FixedResponse != nil:
+		return "fixed-response"
+	}
+	return "forward"
+}
+
+func readAction(a *api.Action) (out resource.Action, err error) {
 	kind := wire.Val(a.Type)
 	if err := onlyOf(kind, a); err != nil {
-		return nil, err
+		return out, err
 	}
-	var err error
 	switch kind {
 	case "forward":
 		out.Forward, err = readForward(a)
@@ -65,18 +107,25 @@ func readActions(actions []*api.Action) ([]resource.Action, error) {
 		out.Redirect, err = readRedirect(a.RedirectConfig)
 	case "fixed-response":
 		out.FixedResponse, err = readFixedResponse(a.FixedResponseConfig)
+	case "jwt-validation":
+		out.ValidateJWT, err = readValidateJWT(a.JwtValidationConfig)
+	case "authenticate-oidc", "authenticate-cognito":
+		err = unsupported("Actions of type '%s' are not supported by Isthmus yet", kind)
 	default:
 		err = badAction("The action type '%s' is not valid", kind)
 	}
-	return []resource.Action{out}, err
+	return out, err
 }
 
 // onlyOf refuses what belongs to an action of another type.
 func onlyOf(kind string, a *api.Action) error {
 	for owner, given := range map[string]bool{
-		"forward":        a.ForwardConfig != nil || a.TargetGroupArn != nil,
-		"redirect":       a.RedirectConfig != nil,
-		"fixed-response": a.FixedResponseConfig != nil,
+		"authenticate-cognito": a.AuthenticateCognitoConfig != nil,
+		"authenticate-oidc":    a.AuthenticateOidcConfig != nil,
+		"fixed-response":       a.FixedResponseConfig != nil,
+		"forward":              a.ForwardConfig != nil || a.TargetGroupArn != nil,
+		"jwt-validation":       a.JwtValidationConfig != nil,
+		"redirect":             a.RedirectConfig != nil,
 	} {
 		if given && owner != kind {
 			return badAction("An action of type '%s' cannot have the configuration of an action of type '%s'", kind, owner)
@@ -145,14 +194,16 @@ func showActions(balancer string, actions []resource.Action) []*api.Action {
 		if a.Order != 0 {
 			out.Order = wire.Ptr(int64(a.Order))
 		}
+		out.Type = wire.Ptr(typeOf(a))
 		switch {
 		case a.Forward != nil:
-			out.Type = wire.Ptr("forward")
 			showForward(out, a.Forward, isApplication(balancer))
 		case a.Redirect != nil:
-			out.Type, out.RedirectConfig = wire.Ptr("redirect"), showRedirect(a.Redirect)
+			out.RedirectConfig = showRedirect(a.Redirect)
 		case a.FixedResponse != nil:
-			out.Type, out.FixedResponseConfig = wire.Ptr("fixed-response"), showFixedResponse(a.FixedResponse)
+			out.FixedResponseConfig = showFixedResponse(a.FixedResponse)
+		case a.ValidateJWT != nil:
+			out.JwtValidationConfig = showValidateJWT(a.ValidateJWT)
 		}
 		return out
 	})
@@ -175,9 +226,12 @@ func showForward(out *api.Action, f *resource.Forward, stickiness bool) {
 	out.ForwardConfig.TargetGroupStickinessConfig = s
 }
 
-// checkGroups checks the target groups that actions of a listener with a
-// protocol forward to.
-func (s scope) checkGroups(r store.Reader, lb *resource.LoadBalancer, protocol string, actions []resource.Action) error {
+// checkActions checks that actions can be those of a listener with a protocol,
+// and the target groups that they forward to.
+func (s scope) checkActions(r store.Reader, lb *resource.LoadBalancer, protocol string, actions []resource.Action) error {
+	if err := checkIdentity(protocol, actions); err != nil {
+		return err
+	}
 	for _, arn := range resource.TargetGroups(actions) {
 		g, err := s.findGroup(r, arn)
 		if err != nil {
@@ -196,6 +250,15 @@ func (s scope) checkGroups(r store.Reader, lb *resource.LoadBalancer, protocol s
 				return wire.Errorf(400, "TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", g.ARN)
 			}
 		}
+	}
+	return nil
+}
+
+// checkIdentity refuses actions that ask for an identity over what is not
+// secure.
+func checkIdentity(protocol string, actions []resource.Action) error {
+	if kind := typeOf(actions[0]); !slices.Contains(ending, kind) && protocol != "HTTPS" {
+		return badAction("Actions of type '%s' are supported only on HTTPS listeners", kind)
 	}
 	return nil
 }

@@ -202,7 +202,7 @@ func TestCreateHTTPListenerRefuses(t *testing.T) {
 	}{
 		"group over TCP":       {&api.Action{Type: wire.Ptr("forward"), TargetGroupArn: tcp.TargetGroupArn}, "IncompatibleProtocols", "'HTTP'"},
 		"group in use":         {forwardTo(taken.TargetGroupArn), "TargetGroupAssociationLimit", *taken.TargetGroupArn},
-		"authenticate":         {&api.Action{Type: wire.Ptr("authenticate-oidc")}, "InvalidConfigurationRequest", "authenticate-oidc"},
+		"authenticate":         {&api.Action{Type: wire.Ptr("authenticate-oidc")}, "InvalidLoadBalancerAction", "exactly one"},
 		"twice":                {forwardTo(f.targets.TargetGroupArn, f.targets.TargetGroupArn), "InvalidLoadBalancerAction", "twice"},
 		"no group":             {&api.Action{Type: wire.Ptr("forward")}, "ValidationError", "target group ARN"},
 		"six groups":           {forwardTo(slices.Repeat([]*string{f.targets.TargetGroupArn}, 6)...), "TooManyTargetGroups", "5"},

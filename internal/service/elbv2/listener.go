@@ -130,7 +130,12 @@ func (s scope) checkListener(r store.Reader, lb *resource.LoadBalancer, l *resou
 	case !slices.Contains(allowed, l.Protocol):
 		return invalid("Listener protocol '%s' must be one of '%s'", l.Protocol, strings.Join(allowed, ", "))
 	}
-	return s.checkGroups(r, lb, l.Protocol, l.DefaultActions)
+	for _, rule := range rules(r, l.ARN) {
+		if err := checkIdentity(l.Protocol, rule.Actions); err != nil {
+			return err
+		}
+	}
+	return s.checkActions(r, lb, l.Protocol, l.DefaultActions)
 }
 
 // ModifyListener changes the port, the protocol, the TLS or the default actions

@@ -67,13 +67,13 @@ func priorityInUse(priority int) error {
 	return wire.Errorf(400, "PriorityInUse", "Priority '%d' is currently in use", priority)
 }
 
-// putRule checks the target groups of a rule and stores it.
+// putRule checks the actions of a rule and stores it.
 func (s scope) putRule(tx *store.Tx, l *resource.Listener, rule *resource.ListenerRule) error {
 	lb, err := s.findBalancer(tx, l.LoadBalancer)
 	if err != nil {
 		return err
 	}
-	if err := s.checkGroups(tx, lb, l.Protocol, rule.Actions); err != nil {
+	if err := s.checkActions(tx, lb, l.Protocol, rule.Actions); err != nil {
 		return err
 	}
 	store.ListenerRules.Put(tx, rule)

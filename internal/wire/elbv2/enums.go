@@ -9,6 +9,7 @@ const (
 	ActionTypeEnumAuthenticateCognito = "authenticate-cognito"
 	ActionTypeEnumRedirect            = "redirect"
 	ActionTypeEnumFixedResponse       = "fixed-response"
+	ActionTypeEnumJwtValidation       = "jwt-validation"
 )
 
 // Values of AnomalyResultEnum.
@@ -54,6 +55,13 @@ const (
 	IpAddressTypeIpv4                       = "ipv4"
 	IpAddressTypeDualstack                  = "dualstack"
 	IpAddressTypeDualstackWithoutPublicIpv4 = "dualstack-without-public-ipv4"
+)
+
+// Values of JwtValidationActionAdditionalClaimFormatEnum.
+const (
+	JwtValidationActionAdditionalClaimFormatEnumSingleString         = "single-string"
+	JwtValidationActionAdditionalClaimFormatEnumStringArray          = "string-array"
+	JwtValidationActionAdditionalClaimFormatEnumSpaceSeparatedValues = "space-separated-values"
 )
 
 // Values of LoadBalancerSchemeEnum.

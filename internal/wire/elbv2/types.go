@@ -13,6 +13,7 @@ type Action struct {
 	RedirectConfig            *RedirectActionConfig
 	FixedResponseConfig       *FixedResponseActionConfig
 	ForwardConfig             *ForwardActionConfig
+	JwtValidationConfig       *JwtValidationActionConfig
 }
 
 type AddListenerCertificatesInput struct {
@@ -344,6 +345,18 @@ type HttpHeaderConditionConfig struct {
 
 type HttpRequestMethodConditionConfig struct {
 	Values []string
+}
+
+type JwtValidationActionAdditionalClaim struct {
+	Format *string
+	Name   *string
+	Values []string
+}
+
+type JwtValidationActionConfig struct {
+	JwksEndpoint     *string
+	Issuer           *string
+	AdditionalClaims []*JwtValidationActionAdditionalClaim
 }
 
 type Limit struct {

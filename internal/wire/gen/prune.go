@@ -15,7 +15,8 @@ import (
 // overlay merges the file overlay/NAME.json, if there is one, into m: what AWS
 // added to its API after the models were published in July 2024, as far as it
 // matters here, taken from the npm packages @aws-sdk/client-* of version
-// 3.1142. Members are added at the end of a structure.
+// 3.1142. Members are added at the end of a structure, values at that of an
+// enumeration.
 func overlay(m *model.Model, name string) error {
 	data, err := config.ReadFile("overlay/" + name + ".json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,6 +45,7 @@ func overlay(m *model.Model, name string) error {
 			have.Members = append(have.Members, member)
 		}
 		have.Required = append(have.Required, add.Required...)
+		have.Enum = append(have.Enum, add.Enum...)
 	}
 	return nil
 }
