@@ -18,6 +18,7 @@ type Server = http1.Server
 // New makes a server. It speaks HTTP/2 with clients that choose it in TLS's
 // handshake, where the configuration offers it (H2).
 func New(h message.Handler, o Options) *Server {
+	ballast()
 	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).serve}
 	return http1.NewServer(func(ctx context.Context, r *http1.Request) *http1.Response {
 		return h(ctx, convert(r))
