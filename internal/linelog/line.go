@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -18,11 +19,32 @@ type Log struct {
 	json    bool
 	level   slog.Level
 	process string
+	last    atomic.Pointer[second]
+}
+
+// second is a second of the local time, as it is written.
+type second struct {
+	unix       int64
+	text, zone string
+}
+
+// appendTime appends the time with milliseconds.
+func (l *Log) appendTime(b []byte) []byte {
+	now := time.Now()
+	s := l.last.Load()
+	if s == nil || s.unix != now.Unix() {
+		s = &second{now.Unix(), now.Format("2006-01-02T15:04:05"), now.Format("Z07:00")}
+		l.last.Store(s)
+	}
+	ms := now.Nanosecond() / 1e6
+	b = append(b, s.text...)
+	b = append(b, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	return append(b, s.zone...)
 }
 
 // NewLog makes a log whose lines name the process.
 func NewLog(w io.Writer, json bool, level slog.Level, process string) *Log {
-	return &Log{w, json, level, process}
+	return &Log{w: w, json: json, level: level, process: process}
 }
 
 // Enabled tells whether lines of a level are written.
@@ -40,13 +62,12 @@ type Line struct {
 func (l *Log) Line(level slog.Level, message string) *Line {
 	e := lines.Get().(*Line)
 	e.log = l
-	now := time.Now()
 	if l.json {
 		e.b = append(e.b[:0], `{"time":"`...)
-		e.b = append(now.AppendFormat(e.b, time.RFC3339Nano), '"')
+		e.b = append(l.appendTime(e.b), '"')
 	} else {
 		e.b = append(e.b[:0], "time="...)
-		e.b = now.AppendFormat(e.b, "2006-01-02T15:04:05.000Z07:00")
+		e.b = l.appendTime(e.b)
 	}
 	e.Text("level", level.String())
 	e.Text("msg", message)
@@ -88,17 +109,17 @@ func (e *Line) Text(key, value string) {
 	switch {
 	case !e.log.json && !needsQuotes(value):
 		e.b = append(e.b, value...)
-	case !e.log.json:
-		e.b = strconv.AppendQuote(e.b, value)
 	case isPlain(value):
 		e.b = append(append(append(e.b, '"'), value...), '"')
+	case !e.log.json:
+		e.b = strconv.AppendQuote(e.b, value)
 	default:
 		text, _ := json.Marshal(value) // no string fails
 		e.b = append(e.b, text...)
 	}
 }
 
-// isPlain tells whether a text stands in JSON as it is.
+// isPlain tells whether a text stands between quotes as it is.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
