@@ -9,7 +9,9 @@ import (
 )
 
 // A socket of Go's never blocks in these calls, so that the scheduler need not
-// be told of them; telling it costs as much as what is saved here.
+// be told of them; telling it costs as much as what is saved here. recvfrom and
+// sendto are the socket's own calls: read and write come to them through the
+// file system's layer.
 
 // errAgain is the error of a socket that has nothing to read, or no room.
 const errAgain = syscall.EAGAIN
@@ -17,7 +19,7 @@ const errAgain = syscall.EAGAIN
 // readNow reads what is there. At the end it fails with io.EOF.
 func readNow(fd uintptr, p []byte) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 		switch {
 		case errno == syscall.EINTR:
 			continue
@@ -33,7 +35,7 @@ func readNow(fd uintptr, p []byte) (int, error) {
 // writeNow writes as much as there is room for.
 func writeNow(fd uintptr, p []byte) (int, error) {
 	for sent := 0; ; {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p[sent:]))), uintptr(len(p)-sent))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p[sent:]))), uintptr(len(p)-sent), syscall.MSG_NOSIGNAL, 0, 0)
 		switch {
 		case errno == syscall.EINTR:
 			continue
