@@ -17,7 +17,7 @@ type Header []Field
 // Get is the value of the first field with that name, or "".
 func (h Header) Get(name string) string {
 	for i := range h {
-		if strings.EqualFold(h[i].Name, name) {
+		if sameName(h[i].Name, name) {
 			return h[i].Value
 		}
 	}
@@ -27,7 +27,7 @@ func (h Header) Get(name string) string {
 // Has tells whether there is a field with that name.
 func (h Header) Has(name string) bool {
 	for i := range h {
-		if strings.EqualFold(h[i].Name, name) {
+		if sameName(h[i].Name, name) {
 			return true
 		}
 	}
@@ -38,7 +38,7 @@ func (h Header) Has(name string) bool {
 func (h Header) Values(name string) []string {
 	var values []string
 	for i := range h {
-		if strings.EqualFold(h[i].Name, name) {
+		if sameName(h[i].Name, name) {
 			values = append(values, h[i].Value)
 		}
 	}
@@ -63,18 +63,22 @@ func (h *Header) SetDefault(name, value string) {
 
 // Del removes all fields with that name.
 func (h *Header) Del(name string) {
-	h.DeleteFunc(func(n string) bool { return strings.EqualFold(n, name) })
+	h.DeleteFunc(func(n string) bool { return sameName(n, name) })
 }
 
 // DeleteFunc removes the fields whose names match.
 func (h *Header) DeleteFunc(match func(name string) bool) {
-	kept := (*h)[:0]
-	for _, f := range *h {
-		if !match(f.Name) {
-			kept = append(kept, f)
+	all, n := *h, 0
+	for n < len(all) && !match(all[n].Name) {
+		n++
+	}
+	for i := n + 1; i < len(all); i++ {
+		if !match(all[i].Name) {
+			all[n] = all[i]
+			n++
 		}
 	}
-	*h = kept
+	*h = all[:min(n, len(all))]
 }
 
 // Clone is a copy that shares nothing, with room for some fields more.
@@ -140,7 +144,7 @@ func (h *Header) RemoveHop() {
 		return
 	}
 	h.DeleteFunc(func(name string) bool {
-		return isHop(name) || slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, name) })
+		return isHop(name) || slices.ContainsFunc(named, func(n string) bool { return sameName(n, name) })
 	})
 }
 
@@ -153,6 +157,24 @@ func (h Header) All(name string) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// sameName tells whether two names of fields are the same: without regard to the
+// case of ASCII letters.
+func sameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		x, y := a[i], b[i]
+		if x == y {
+			continue
+		}
+		if x |= 0x20; x != y|0x20 || x < 'a' || x > 'z' {
+			return false
+		}
+	}
+	return true
 }
 
 // equalFold compares ASCII letters without regard to case. The second argument

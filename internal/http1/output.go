@@ -42,6 +42,9 @@ func appendFields(b []byte, header []Field) []byte {
 func appendValue(b []byte, value string) []byte {
 	start := len(b)
 	b = append(b, value...)
+	if plain(value) {
+		return b
+	}
 	for i := start; i < len(b); i++ {
 		if classes[b[i]]&classValue == 0 {
 			b[i] = ' '

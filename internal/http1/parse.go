@@ -49,6 +49,29 @@ func all(s string, class byte) bool {
 	return s != ""
 }
 
+// plain tells whether a string is of field values' characters: visible, space,
+// tab and obs-text. Eight bytes are looked at at a time; a tab is rare.
+func plain(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		del := x ^ 0x7f*ones
+		// A top bit is set where a byte is below ' ', or is DEL, or behind such a
+		// byte: no less is known than that there may be one.
+		if ((x-' '*ones)&^x|(del-ones)&^del)&tops != 0 {
+			break
+		}
+	}
+	for ; i < len(s); i++ {
+		if classes[s[i]]&classValue == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // cutLine takes a line off a head that ends with an empty line. Lines end with
 // CRLF: input.head has seen to it that no LF stands without CR.
 func cutLine(head string) (line, rest string) {
@@ -118,7 +141,7 @@ func parseResponse(r *Response, head string, fields []Field) (minor int, err err
 	if len(code) != 3 || code[0] < '1' || code[0] > '9' || code[1] < '0' || code[1] > '9' || code[2] < '0' || code[2] > '9' {
 		return 0, refuse(502, "a status that is no number of three digits")
 	}
-	if reason != "" && !all(reason, classValue) {
+	if !plain(reason) {
 		return 0, refuse(502, "control characters in the reason phrase")
 	}
 	r.Status = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
@@ -162,7 +185,7 @@ func parseField(line string) (Field, error) {
 	for value != "" && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
 		value = value[:len(value)-1]
 	}
-	if value != "" && !all(value, classValue) {
+	if !plain(value) {
 		return Field{}, refuse(400, "control characters in a header field")
 	}
 	return Field{line[:i], value}, nil
