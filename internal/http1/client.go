@@ -31,8 +31,8 @@ type clientConn struct {
 	key        string
 	conn       net.Conn
 	in         *input
-	kept       bool // it has served a request before
-	since      time.Time
+	kept       bool  // it has served a request before
+	since      int64 // when it came to be unused, by clock
 	exchanging *exchange
 
 	reading, writing patience
@@ -101,7 +101,7 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 		// What can't be sent again must not be sent on a connection that the
 		// server has closed already. Without a body to stream, the exchange
 		// looks itself.
-		if time.Since(cc.since) < c.IdleTimeout && (r.Body == nil || cc.quiet()) {
+		if cc.unused() < c.IdleTimeout && (r.Body == nil || cc.quiet()) {
 			return cc, 0, nil
 		}
 		cc.conn.Close()
@@ -126,7 +126,7 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 func (c *Client) keep(cc *clientConn) {
 	cc.in.release()
 	cc.exchanging = nil
-	cc.kept, cc.since = true, time.Now()
+	cc.kept, cc.since = true, clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.retired || len(c.idle[cc.key]) >= c.MaxIdle || cc.in.buffered() > 0 {
@@ -149,7 +149,7 @@ func (c *Client) sweep() {
 	var next time.Duration
 	for key, list := range c.idle {
 		n := 0
-		for n < len(list) && time.Since(list[n].since) >= c.IdleTimeout {
+		for n < len(list) && list[n].unused() >= c.IdleTimeout {
 			list[n].conn.Close()
 			n++
 		}
@@ -158,7 +158,7 @@ func (c *Client) sweep() {
 			continue
 		}
 		c.idle[key] = append([]*clientConn(nil), list[n:]...)
-		if wait := c.IdleTimeout - time.Since(list[n].since); next == 0 || wait < next {
+		if wait := c.IdleTimeout - list[n].unused(); next == 0 || wait < next {
 			next = wait
 		}
 	}
@@ -183,6 +183,9 @@ func (c *Client) Retire() {
 		c.sweeper.Stop()
 	}
 }
+
+// unused is for how long it has been kept.
+func (cc *clientConn) unused() time.Duration { return time.Duration(clock() - cc.since) }
 
 // quiet tells whether a kept connection has nothing to read.
 func (cc *clientConn) quiet() (open bool) {

@@ -7,31 +7,29 @@ import "time"
 // its exactness is worth. It never ends early, and at most an eighth late.
 type patience struct {
 	set   func(time.Time) error
-	until time.Time
+	until int64 // by clock; 0 is without end
 }
 
 // allow gives the direction a time from now on; 0 is without end.
 func (p *patience) allow(d time.Duration) {
 	if d == 0 {
-		if !p.until.IsZero() {
-			p.until = time.Time{}
-			p.set(p.until)
+		if p.until != 0 {
+			p.until = 0
+			p.set(time.Time{})
 		}
 		return
 	}
-	now := time.Now()
-	if left := p.until.Sub(now); left >= d && left <= d+d/4 {
+	if left := time.Duration(p.until - clock()); p.until != 0 && left >= d && left <= d+d/4 {
 		return
 	}
-	p.until = now.Add(d + d/8)
-	p.set(p.until)
+	p.restart(d + d/8)
 }
 
 // restart sets the deadline exactly.
 func (p *patience) restart(d time.Duration) {
-	p.until = time.Now().Add(d)
-	p.set(p.until)
+	p.until = clock() + int64(d)
+	p.set(time.Now().Add(d))
 }
 
 // forget is called when somebody else has set the deadline.
-func (p *patience) forget() { p.until = time.Time{} }
+func (p *patience) forget() { p.until = 0 }

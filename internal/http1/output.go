@@ -3,8 +3,6 @@ package http1
 import (
 	"strconv"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 var outputs = sync.Pool{New: func() any { b := make([]byte, 0, outputSize); return &b }}
@@ -66,24 +64,6 @@ func appendStatus(b []byte, status int) []byte {
 	b = append(b, ' ')
 	b = append(b, reasons[status]...)
 	return append(b, "\r\n"...)
-}
-
-// dated is a Date field, made once a second.
-type dated struct {
-	second int64
-	line   []byte
-}
-
-var lastDate atomic.Pointer[dated]
-
-func appendDate(b []byte) []byte {
-	now := time.Now()
-	d := lastDate.Load()
-	if d == nil || d.second != now.Unix() {
-		d = &dated{now.Unix(), []byte("Date: " + now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") + "\r\n")}
-		lastDate.Store(d)
-	}
-	return append(b, d.line...)
 }
 
 // A chunk's size is written with a fixed number of digits, so that data can be

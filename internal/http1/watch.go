@@ -40,11 +40,6 @@ func (w *watch) init(conn net.Conn, gone func()) {
 	}
 }
 
-var clockStart = time.Now()
-
-// clock is the time in nanoseconds since the process began; never 0.
-func clock() int64 { return int64(time.Since(clockStart)) + 1 }
-
 func (w *watch) begin() {
 	if w.raw == nil {
 		return

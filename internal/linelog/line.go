@@ -106,10 +106,14 @@ func (e *Line) Int(key string, n int64) {
 // Text adds a text, quoted if need be.
 func (e *Line) Text(key, value string) {
 	e.key(key)
+	var found byte
+	for i := range len(value) {
+		found |= classes[value[i]]
+	}
 	switch {
-	case !e.log.json && !needsQuotes(value):
+	case !e.log.json && value != "" && (found == 0 || found&classParted == 0 && !needsQuotes(value)):
 		e.b = append(e.b, value...)
-	case isPlain(value):
+	case found&classEscaped == 0:
 		e.b = append(append(append(e.b, '"'), value...), '"')
 	case !e.log.json:
 		e.b = strconv.AppendQuote(e.b, value)
@@ -119,15 +123,23 @@ func (e *Line) Text(key, value string) {
 	}
 }
 
-// isPlain tells whether a text stands between quotes as it is.
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
+// What a byte asks of the text that it is in.
+const (
+	classParted  = 1 << iota // quotes, where texts are parted by spaces
+	classEscaped             // more than quotes, or a look at whole characters
+)
+
+var classes = func() (c [256]byte) {
+	for i := range c {
+		if i <= ' ' || i == '"' || i == '=' {
+			c[i] |= classParted
+		}
+		if i < ' ' || i > '~' || i == '"' || i == '\\' {
+			c[i] |= classEscaped
 		}
 	}
-	return true
-}
+	return c
+}()
 
 // needsQuotes is slog's rule.
 func needsQuotes(s string) bool {
