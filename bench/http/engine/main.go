@@ -113,6 +113,11 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 	out.Header.Set("X-Forwarded-Proto", scheme(r))
 	out.Header.Set("X-Forwarded-Port", strconv.Itoa(int(r.Server.Port())))
 	out.Header.Set("X-Amzn-Trace-Id", contest.TraceID(x.start.Unix()))
+	held, err := out.Hold()
+	if err != nil {
+		return &message.Response{Status: 400}
+	}
+	defer held.Release()
 	response, failed := x.proxy.pool.Do(ctx, out)
 	if failed != nil {
 		slog.Error("call", "error", failed)
