@@ -40,7 +40,7 @@ type clientConn struct {
 }
 
 func newClientConn(c *Client, key string, conn net.Conn) *clientConn {
-	cc := &clientConn{client: c, key: key, conn: conn, in: newInput(conn)}
+	cc := &clientConn{client: c, key: key, conn: conn, in: newInput(conn, largeInputs)}
 	cc.reading.set, cc.writing.set = conn.SetReadDeadline, conn.SetWriteDeadline
 	cc.in.readable, cc.onReadable = cc.beforeRead, cc.readable
 	return cc

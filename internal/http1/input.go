@@ -10,20 +10,49 @@ import (
 	"syscall"
 )
 
-// Sizes of buffers in bytes. What arrives is read in pieces of inputSize; a
-// head that is longer makes its buffer grow, up to the head's limit.
-const (
-	inputSize  = 8 << 10
-	outputSize = 32 << 10
-)
+// outputSize is the size of buffers for what is written, in bytes.
+const outputSize = 32 << 10
 
-var inputs = sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }}
+// inputs are buffers of one size for what is read. A head that is longer makes
+// its buffer grow, up to the head's limit.
+type inputs struct {
+	size int
+	pool sync.Pool
+}
+
+// Requests are read into small ones, since any client may hold one for as long
+// as a head may take; responses into large ones, to have them with one call.
+var smallInputs, largeInputs = newInputs(8 << 10), newInputs(32 << 10)
+
+func newInputs(size int) *inputs {
+	return &inputs{size, sync.Pool{New: func() any { b := make([]byte, size); return &b }}}
+}
+
+// putInput gives a buffer back to where it is from.
+func putInput(buf *[]byte) {
+	switch len(*buf) {
+	case smallInputs.size:
+		smallInputs.pool.Put(buf)
+	case largeInputs.size:
+		largeInputs.pool.Put(buf)
+	}
+}
+
+// larger makes a larger buffer, of at most the limit.
+func larger(buf []byte, limit int) *[]byte {
+	if len(buf) < largeInputs.size && largeInputs.size <= limit {
+		return largeInputs.pool.Get().(*[]byte)
+	}
+	grown := make([]byte, min(limit, 2*len(buf)))
+	return &grown
+}
 
 // input reads a connection through a buffer, which it holds only while
 // something is in it or is being read.
 type input struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil if the connection is no socket, as with TLS
+	from *inputs         // that the next buffer is taken of
 
 	buf  *[]byte // nil while idle
 	r, w int     // what was read and not consumed is (*buf)[r:w]
@@ -36,8 +65,8 @@ type input struct {
 	readable func() error
 }
 
-func newInput(conn net.Conn) *input {
-	in := &input{conn: conn}
+func newInput(conn net.Conn, from *inputs) *input {
+	in := &input{conn: conn, from: from}
 	if s, ok := conn.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			in.raw = raw
@@ -53,9 +82,7 @@ func (in *input) release() {
 	if in.buf == nil || in.buffered() > 0 {
 		return
 	}
-	if len(*in.buf) == inputSize {
-		inputs.Put(in.buf)
-	}
+	putInput(in.buf)
 	in.buf, in.r, in.w = nil, 0, 0
 }
 
@@ -65,7 +92,7 @@ func (in *input) await() error {
 		return nil
 	}
 	in.release()
-	return in.fill(inputSize)
+	return in.fill(in.from.size)
 }
 
 // poll reads what is there, of a socket, without waiting for it: errAgain says
@@ -104,7 +131,7 @@ func (in *input) fill(limit int) error {
 // room makes room behind what is there, in a buffer of at most limit bytes.
 func (in *input) room(limit int) error {
 	if in.buf == nil {
-		in.buf = inputs.Get().(*[]byte)
+		in.buf = in.from.pool.Get().(*[]byte)
 	}
 	if in.r == in.w {
 		in.r, in.w = 0, 0
@@ -117,14 +144,24 @@ func (in *input) room(limit int) error {
 		if in.w >= limit {
 			return errFull
 		}
-		grown := make([]byte, min(limit, 2*len(*in.buf)))
-		copy(grown, *in.buf)
-		if len(*in.buf) == inputSize {
-			inputs.Put(in.buf)
-		}
-		in.buf = &grown
+		grown := larger(*in.buf, limit)
+		copy(*grown, *in.buf)
+		putInput(in.buf)
+		in.buf = grown
 	}
 	return nil
+}
+
+// reserve makes room for n bytes in all behind what was consumed, of at most
+// those of a large buffer.
+func (in *input) reserve(n int) {
+	if in.buf == nil || len(*in.buf)-in.r >= n || len(*in.buf) >= largeInputs.size {
+		return
+	}
+	grown := largeInputs.pool.Get().(*[]byte)
+	in.w = copy(*grown, (*in.buf)[in.r:in.w])
+	putInput(in.buf)
+	in.buf, in.r = grown, 0
 }
 
 var errFull = errors.New("longer than its limit")
@@ -224,7 +261,7 @@ func (in *input) line(limit int) ([]byte, error) {
 		if in.buffered() > limit+len("\r") {
 			return nil, errLine(limit)
 		}
-		if err := in.fill(inputSize); err != nil {
+		if err := in.fill(in.from.size); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
@@ -237,15 +274,19 @@ func errLine(limit int) error {
 	return refuse(400, "a line of more than %d bytes in a chunked body", limit)
 }
 
+// straight is the size of a reader's buffer from which on a body is read past
+// the input's.
+const straight = 8 << 10
+
 // read reads body bytes: from the buffer, or else straight into p if that is
 // large.
 func (in *input) read(p []byte) (int, error) {
 	if in.buffered() == 0 {
-		if len(p) >= inputSize {
+		if len(p) >= straight {
 			in.release()
 			return in.readConn(p)
 		}
-		if err := in.fill(inputSize); err != nil {
+		if err := in.fill(in.from.size); err != nil {
 			return 0, err
 		}
 	}

@@ -141,7 +141,7 @@ func TestRefusedRequests(t *testing.T) {
 	maps.Copy(all, refusedBodies)
 	for text, status := range all {
 		for _, piece := range []int{1, 7, 1 << 20} {
-			_, _, err := read(newInput(memory{Reader: strings.NewReader(text), piece: piece}))
+			_, _, err := read(newInput(memory{Reader: strings.NewReader(text), piece: piece}, smallInputs))
 			var refused *Refusal
 			if !errors.As(err, &refused) || refused.Status != status {
 				t.Errorf("%.120q in pieces of %d: %v, want %d", text, piece, err, status)
@@ -164,7 +164,7 @@ func TestRequests(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\nA ;x=\"y\"\r\n0123456789\r\n000\r\nT: u\r\n\r\n": {"POST", "", "/", "", "abc0123456789"},
 	} {
 		for _, piece := range []int{1, 3, 1 << 20} {
-			in := newInput(memory{Reader: strings.NewReader(text + "REST"), piece: piece})
+			in := newInput(memory{Reader: strings.NewReader(text + "REST"), piece: piece}, smallInputs)
 			r, body, err := read(in)
 			if err != nil {
 				t.Errorf("%q: %v", text, err)
@@ -200,7 +200,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add([]byte("POST /x?y HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: u\r\n\r\nGET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		in := newInput(memory{Reader: bytes.NewReader(data), piece: 1 << 20})
+		in := newInput(memory{Reader: bytes.NewReader(data), piece: 1 << 20}, smallInputs)
 		ours, body, err := read(in)
 		if err != nil {
 			return
@@ -244,7 +244,7 @@ func FuzzResponse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		in := newInput(memory{Reader: bytes.NewReader(data), piece: 1 << 20})
+		in := newInput(memory{Reader: bytes.NewReader(data), piece: 1 << 20}, smallInputs)
 		if in.await() != nil {
 			return
 		}

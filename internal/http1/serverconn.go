@@ -149,7 +149,7 @@ func (c *serverConn) serve() {
 			return
 		}
 	}
-	c.in = newInput(c.conn.Conn)
+	c.in = newInput(c.conn.Conn, smallInputs)
 	c.reading.set = c.conn.SetReadDeadline
 	c.watch.init(c.socket, func() { c.ctx.cancel(ErrGone) })
 	if c.in.raw != nil {
@@ -282,7 +282,7 @@ func (c *serverConn) readable(fd uintptr) bool {
 			continue
 		}
 		c.partial = false
-		if f := &c.framing; f.kind != bodyNone && (f.kind != bodyFixed || f.expect || int64(c.in.buffered()) < f.length) {
+		if c.framing.kind != bodyNone && !c.bodyThere(fd) {
 			return c.stop(fateBody)
 		}
 		if f := c.answer(); f != fateKept {
@@ -293,6 +293,27 @@ func (c *serverConn) readable(fd uintptr) bool {
 			return false
 		}
 	}
+}
+
+// bodyThere tells whether the whole body of a request has come, as that of most
+// requests that have one: it is then handled as others are.
+func (c *serverConn) bodyThere(fd uintptr) bool {
+	f := &c.framing
+	if c.in.from = smallInputs; f.length > int64(smallInputs.size) {
+		c.in.from = largeInputs // the next request will be as large
+	}
+	if f.kind != bodyFixed || f.expect || f.length > int64(largeInputs.size) {
+		return false
+	}
+	c.in.reserve(int(f.length))
+	for int64(c.in.buffered()) < f.length && !c.drained {
+		drained, err := c.in.poll(fd)
+		if err != nil {
+			return false // whoever waits for the body meets it again
+		}
+		c.drained = drained
+	}
+	return int64(c.in.buffered()) >= f.length
 }
 
 // scan begins a request if its head is whole.
