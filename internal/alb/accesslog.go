@@ -52,7 +52,7 @@ func (x *exchange) accessLine(r *message.Response, e entry) []byte {
 	word(request.Client.String())
 	target, targetStatus := "-", "-"
 	if x.target != nil {
-		target = x.target.Address.String()
+		target = x.target.text
 	}
 	word(target)
 	if x.targetStatus != 0 {

@@ -128,7 +128,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 		line.Text("target_group_arn", x.group.ARN)
 	}
 	if x.target != nil {
-		line.Text("target", x.target.Address.String())
+		line.Text("target", x.target.text)
 		line.Text("target_id", x.target.ID)
 		line.Int("target_processing_time", x.targetTime.Milliseconds())
 	}

@@ -10,15 +10,14 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // targetHeader is the client's header as the target gets it, by "HTTP headers
 // and Application Load Balancers" in the user guide.
 func targetHeader(r *message.Request, a *config.Attributes, trace string) message.Header {
-	h := r.Header.Clone()
-	h.RemoveHop()
-	h.Del("Expect") // is answered by the server
+	h := r.Header.Passed(answered)
 	if a.DropInvalidHeaders {
 		h.DeleteFunc(func(name string) bool { return !validName(name) })
 	}
@@ -39,6 +38,9 @@ func targetHeader(r *message.Request, a *config.Attributes, trace string) messag
 	h.Set("X-Amzn-Trace-Id", trace)
 	return h
 }
+
+// answered are the fields that the server answers.
+var answered = http1.Names[bool]{"expect": true}
 
 func protocol(r *message.Request) string {
 	if r.Secure {

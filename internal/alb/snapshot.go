@@ -73,6 +73,7 @@ type targetKey struct {
 
 type target struct {
 	*config.Target
+	text        string // of its address
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
 	vitals      *vitals
@@ -163,7 +164,7 @@ func (g *group) startSlowly(before *snapshot, now time.Time) {
 }
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
-	t := &target{Target: c, outstanding: new(atomic.Int64), vitals: new(vitals), gone: make(chan struct{})}
+	t := &target{Target: c, text: c.Address.String(), outstanding: new(atomic.Int64), vitals: new(vitals), gone: make(chan struct{})}
 	way := way.Upstream{
 		Key: key.group, Destinations: []way.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
 	}

@@ -134,7 +134,7 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 		x.response = response
 		return x.integrationResponse(in, response.Status)
 	}
-	response.Header = remapped(response.Header)
+	remap(&response.Header)
 	return response
 }
 

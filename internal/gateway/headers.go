@@ -23,39 +23,51 @@ var restDropped = http1.Names[bool]{
 // restProxyHeader is the client's header as the backend gets it. Credentials
 // that were meant for API Gateway are not passed on.
 func restProxyHeader(client message.Header, authorization string) message.Header {
-	h := client.Clone()
-	h.RemoveHop()
-	h.DeleteFunc(restDropped.Has)
+	h := client.Passed(restDropped)
 	if authorization == "AWS_IAM" || strings.HasPrefix(h.Get("Authorization"), "AWS4-HMAC-SHA256") {
 		h.Del("Authorization")
 	}
 	return h
 }
 
-// restResponse says what becomes of a backend's header: true if it is kept
-// under the prefix x-amzn-Remapped-, false if it is dropped. Others pass.
-var restResponse = http1.Names[bool]{
-	"authorization": true, "connection": true, "content-length": true,
-	"content-md5": true, "date": true, "max-forwards": true, "server": true,
-	"user-agent": true, "www-authenticate": true, "x-amzn-requestid": true,
-	"expect": false, "host": false, "keep-alive": false, "proxy-authenticate": false,
-	"proxy-connection": false, "te": false, "trailer": false,
-	"transfer-encoding": false, "upgrade": false, "via": false,
-}
+// remapping is the prefix of fields that are kept under another name.
+const remapping = "x-amzn-Remapped-"
 
-// remapped is a backend's header as a client of a REST API gets it.
-func remapped(backend message.Header) message.Header {
-	h := make(message.Header, 0, len(backend)+8)
-	for _, f := range backend {
-		remap, known := restResponse.Get(f.Name)
-		if !known {
-			h.Add(f.Name, f.Value)
-		} else if remap {
-			h.Add("x-amzn-Remapped-"+f.Name, f.Value)
-		}
+// restResponse says what becomes of a backend's header: the name under which it
+// is kept if the backend wrote its own in the usual way, or none if it is
+// dropped. Others pass.
+var restResponse = func() http1.Names[string] {
+	names := http1.Names[string]{
+		"expect": "", "host": "", "keep-alive": "", "proxy-authenticate": "", "proxy-connection": "",
+		"te": "", "trailer": "", "transfer-encoding": "", "upgrade": "", "via": "",
 	}
+	for _, name := range []string{
+		"Authorization", "Connection", "Content-Length", "Content-MD5", "Date", "Max-Forwards", "Server",
+		"User-Agent", "WWW-Authenticate", "x-amzn-RequestId",
+	} {
+		names[strings.ToLower(name)] = remapping + name
+	}
+	return names
+}()
+
+// remap makes a backend's header what a client of a REST API gets.
+func remap(h *message.Header) {
+	kept := (*h)[:0]
+	for _, f := range *h {
+		name, known := restResponse.Get(f.Name)
+		switch {
+		case !known:
+		case name == "":
+			continue
+		case strings.HasSuffix(name, f.Name):
+			f.Name = name
+		default:
+			f.Name = remapping + f.Name
+		}
+		kept = append(kept, f)
+	}
+	*h = kept
 	h.SetDefault("Content-Type", defaultMediaType)
-	return h
 }
 
 // setForwardedFor adds the client to X-Forwarded-For, and says how it came.

@@ -21,9 +21,7 @@ func (x *exchange) httpRequest(in *integration) (*upstream.Request, *message.Res
 		return nil, x.fail(configurationError, "configuration: "+err.Error())
 	}
 	out.Query = joinQuery(out.Query, x.request.Query)
-	out.Header = x.request.Header.Clone()
-	out.Header.RemoveHop()
-	out.Header.DeleteFunc(httpDropped.Has)
+	out.Header = x.request.Header.Passed(httpDropped)
 	if err := x.changeRequest(in, out); err != nil {
 		return nil, x.fail(badRequest, "request: "+err.Error())
 	}
@@ -38,9 +36,17 @@ func (x *exchange) httpRequest(in *integration) (*upstream.Request, *message.Res
 // httpResponse makes an HTTP API's answer of its integration's.
 func (x *exchange) httpResponse(in *integration, response *message.Response) *message.Response {
 	x.response = response
-	answer := &message.Response{Status: response.Status, Header: response.Header.Clone(), Body: response.Body, Length: response.Length}
-	answer.Header.RemoveHop()
-	x.changeResponse(in, answer)
+	var changes []mapping.Change
+	if len(in.responseChanges) > 0 {
+		changes = in.responseChanges[strconv.Itoa(response.Status)]
+	}
+	if len(changes) == 0 {
+		response.Header.RemoveHop()
+		return response
+	}
+	// Changes read what came.
+	answer := &message.Response{Status: response.Status, Header: response.Header.Passed(nil), Body: response.Body, Length: response.Length}
+	x.changeResponse(changes, answer)
 	return answer
 }
 
@@ -171,9 +177,9 @@ func (e *queryEditor) change(c mapping.Change, value string) {
 	}
 }
 
-// changeResponse applies the responseParameters for the backend's status.
-func (x *exchange) changeResponse(in *integration, answer *message.Response) {
-	for _, c := range in.responseChanges[strconv.Itoa(answer.Status)] {
+// changeResponse applies the responseParameters.
+func (x *exchange) changeResponse(changes []mapping.Change, answer *message.Response) {
+	for _, c := range changes {
 		if c.Place == mapping.StatusCode {
 			defer func() { answer.Status = c.Status }()
 			continue

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"iter"
-	"slices"
 	"strings"
 )
 
@@ -130,7 +129,28 @@ func isHop(name string) bool {
 // RemoveHop removes the fields that concern one connection only: the known
 // ones and those that the Connection field names.
 func (h *Header) RemoveHop() {
-	var named []string
+	named := h.options()
+	h.DeleteFunc(func(name string) bool { return isHop(name) || named.has(name) })
+}
+
+// Passed is what a proxy passes on, with room for some fields more: a copy
+// without the fields that concern one connection only, and without others.
+func (h Header) Passed(without Names[bool]) Header {
+	named := h.options()
+	passed := make(Header, 0, len(h)+8)
+	for i := range h {
+		if name := h[i].Name; !isHop(name) && !named.has(name) && !without.Has(name) {
+			passed = append(passed, h[i])
+		}
+	}
+	return passed
+}
+
+// options are names of fields that a Connection field gives.
+type options []string
+
+// options are those that are not known anyway.
+func (h Header) options() (named options) {
 	for value := range h.All("connection") {
 		for token := range strings.SplitSeq(value, ",") {
 			token = strings.Trim(token, " \t")
@@ -139,13 +159,16 @@ func (h *Header) RemoveHop() {
 			}
 		}
 	}
-	if named == nil {
-		h.DeleteFunc(isHop)
-		return
+	return named
+}
+
+func (o options) has(name string) bool {
+	for _, n := range o {
+		if sameName(n, name) {
+			return true
+		}
 	}
-	h.DeleteFunc(func(name string) bool {
-		return isHop(name) || slices.ContainsFunc(named, func(n string) bool { return sameName(n, name) })
-	})
+	return false
 }
 
 // All yields the values of the fields of a name, which is in lower case.

@@ -105,9 +105,8 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 		return &message.Response{Status: 404}
 	}
 	out := &upstream.Request{
-		Method: r.Method, Path: r.Path, Query: r.Query, Host: r.Host, Header: r.Header.Clone(), Body: r.Body, Length: r.Length,
+		Method: r.Method, Path: r.Path, Query: r.Query, Host: r.Host, Header: r.Header.Passed(nil), Body: r.Body, Length: r.Length,
 	}
-	out.Header.RemoveHop()
 	forwarded := append(r.Header.Values("X-Forwarded-For"), r.Client.Addr().String())
 	out.Header.Set("X-Forwarded-For", strings.Join(forwarded, ", "))
 	out.Header.Set("X-Forwarded-Proto", scheme(r))

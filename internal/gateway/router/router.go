@@ -72,7 +72,7 @@ func New(rule Rule, routes []config.Route) *Router {
 func (r *Router) add(index int, route *config.Route) {
 	at := r.root
 	greedy := false
-	for _, segment := range split(route.Path) {
+	for _, segment := range appendSegments(nil, route.Path) {
 		name, isParam := strings.CutPrefix(segment, "{")
 		switch {
 		case isParam && strings.HasSuffix(name, "+}"):
@@ -107,7 +107,8 @@ func (r *Router) add(index int, route *config.Route) {
 
 // Find looks up a path as on the wire, beginning with "/", without the stage.
 func (r *Router) Find(method, path string) Match {
-	s := search{router: r, method: method, segments: split(path)}
+	var few [16]string // as many as most paths have
+	s := search{router: r, method: method, segments: appendSegments(few[:0], path)}
 	if r.rule == RouteFirst {
 		if s.walk(r.root, 0, false) || s.walk(r.root, 0, true) {
 			return s.match()
@@ -196,13 +197,19 @@ func (m methods) choose(method string) (int, bool) {
 	return i, ok
 }
 
-// split gives the segments of a path. The root has none.
-func split(path string) []string {
+// appendSegments appends the segments of a path. The root has none.
+func appendSegments(segments []string, path string) []string {
 	path = strings.TrimPrefix(path, "/")
 	if path == "" {
-		return nil
+		return segments
 	}
-	return strings.Split(path, "/")
+	for {
+		segment, rest, more := strings.Cut(path, "/")
+		segments = append(segments, segment)
+		if path = rest; !more {
+			return segments
+		}
+	}
 }
 
 // decode unescapes a segment, so that no spelling of a literal is taken for

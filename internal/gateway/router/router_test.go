@@ -107,7 +107,7 @@ func naive(rule Rule, rs []config.Route, method, path string) int {
 		class  []int
 	}
 	var found []candidate
-	segments := split(path)
+	segments := appendSegments(nil, path)
 	for i, r := range rs {
 		if r.Path == config.DefaultRoute {
 			continue
@@ -116,7 +116,7 @@ func naive(rule Rule, rs []config.Route, method, path string) int {
 			continue
 		}
 		c := candidate{index: i}
-		pattern := split(r.Path)
+		pattern := appendSegments(nil, r.Path)
 		ok := true
 		for j, p := range pattern {
 			k := class(p)

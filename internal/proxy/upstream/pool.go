@@ -173,6 +173,8 @@ type Request struct {
 	// Switch allows the backend to take the connection over for another
 	// protocol (status 101), with the response's Tunnel as the way to it.
 	Switch bool
+
+	wire http1.Request // the engine's form of it
 }
 
 // unusable says why no connection can be tried, if that is so.
@@ -248,7 +250,8 @@ func (r *Request) convert() *http1.Request {
 	if r.Query != "" {
 		target += "?" + r.Query
 	}
-	out := &http1.Request{
+	out := &r.wire
+	*out = http1.Request{
 		Method: r.Method, Target: target, Host: r.Host, Header: r.Header, Switch: r.Switch, Timeout: r.Timeout,
 	}
 	if r.Replay != nil {
