@@ -87,7 +87,7 @@ func (x *exchange) accessLine(r *message.Response, e entry) []byte {
 	word(timestamp(x.start))
 	text(x.action)
 	text(cut(x.location))
-	text(x.reason)
+	text(x.identity.why())
 	text(target)
 	text(targetStatus)
 	text("") // the engine refuses what AWS would classify

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/alb/idp"
 	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -131,11 +132,15 @@ func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
 	a, refused := x.decide(port)
 	switch {
 	case refused != nil:
-		return refused
+	case x.listener.logins != nil && x.request.Path == idp.CallbackPath:
+		return x.comeBack(ctx)
+	case a.login != nil:
+		refused = x.authenticate(ctx, a.login)
 	case a.validate != nil:
-		if refused := x.validate(ctx, a.validate); refused != nil {
-			return refused
-		}
+		refused = x.validate(ctx, a.validate)
+	}
+	if refused != nil {
+		return refused
 	}
 	switch {
 	case a.fixed != nil:

@@ -34,8 +34,8 @@ type exchange struct {
 	action   string // "forward", "redirect", "fixed-response", with what was before it and a comma
 	group    *group
 	target   *target
-	location string // of a redirect
-	reason   string // AWS's code of why an identity was not believed
+	location string    // of a redirect
+	identity *identity // nil if nobody asked for one
 
 	called       time.Time // when the target was
 	body         *requestBody
@@ -62,6 +62,11 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 	if arrived, ok := x.request.Connection.(time.Time); ok && r.Tunnel == nil {
 		if limit := x.snapshot.clientKeepAlive(); limit > 0 && x.start.Sub(arrived) >= limit {
 			r.Header.Set("Connection", "close")
+		}
+	}
+	if x.identity != nil {
+		for _, c := range x.identity.cookies {
+			r.Header.Add("Set-Cookie", c)
 		}
 	}
 	done, responded := r.Done, time.Now()
@@ -135,8 +140,8 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 	if x.targetStatus != 0 {
 		line.Int("target_status_code", int64(x.targetStatus))
 	}
-	if x.reason != "" {
-		line.Text("error_reason", x.reason)
+	if reason := x.identity.why(); reason != "" {
+		line.Text("error_reason", reason)
 	}
 	if x.location != "" {
 		line.Text("redirect_url", x.location)
@@ -174,6 +179,8 @@ func statusText(status int) string {
 		return "503 Service Temporarily Unavailable"
 	case 504:
 		return "504 Gateway Time-out"
+	case 561:
+		return "561 Authentication Error"
 	}
 	if text := http.StatusText(status); text != "" {
 		return strconv.Itoa(status) + " " + text

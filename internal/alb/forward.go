@@ -26,6 +26,7 @@ func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 		Body: x.request.Body, Length: x.request.Length, Secure: x.group.HTTPS,
 	}
 	addTLS(&out.Header, x.request, a, x.listener.config.TLS)
+	x.identify(&out.Header)
 	if out.Secure {
 		out.ServerName = x.target.Address.Addr().String()
 	}

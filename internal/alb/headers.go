@@ -17,7 +17,7 @@ import (
 // targetHeader is the client's header as the target gets it, by "HTTP headers
 // and Application Load Balancers" in the user guide.
 func targetHeader(r *message.Request, a *config.Attributes, trace string) message.Header {
-	h := r.Header.Passed(answered)
+	h := r.Header.Passed(ours)
 	if a.DropInvalidHeaders {
 		h.DeleteFunc(func(name string) bool { return !validName(name) })
 	}
@@ -39,8 +39,9 @@ func targetHeader(r *message.Request, a *config.Attributes, trace string) messag
 	return h
 }
 
-// answered are the fields that the server answers.
-var answered = http1.Names[bool]{"expect": true}
+// ours are the fields that are not passed on: that which the server answers, and
+// those that tell of users, which only the load balancer may write.
+var ours = http1.Names[bool]{"expect": true, accessTokenField: true, identityField: true, dataField: true}
 
 func protocol(r *message.Request) string {
 	if r.Secure {

@@ -49,11 +49,41 @@ func (p *providers) keysAt(url string, before *providers) *idp.KeySet {
 	return p.keys[url]
 }
 
-// validateName is what logs call the validation of a token.
-const validateName = "jwt-validation"
+// What logs call that which lets requests pass.
+const (
+	authenticateName = "authenticate"
+	validateName     = "jwt-validation"
+)
+
+// identity is what became known of who sends a request.
+type identity struct {
+	user    idp.Fields // zero if nobody has logged in
+	cookies []string   // Set-Cookie fields of the session
+	reason  string     // AWS's code of why it was not believed
+}
+
+func (i *identity) why() string {
+	if i == nil {
+		return ""
+	}
+	return i.reason
+}
+
+// before names what comes before an action, with a comma; it is empty if there is
+// nothing.
+func (a *action) before() string {
+	switch {
+	case a.login != nil:
+		return authenticateName + ","
+	case a.validate != nil:
+		return validateName + ","
+	}
+	return ""
+}
 
 // validate lets a request pass that has the token it needs.
 func (x *exchange) validate(ctx context.Context, v *idp.Validator) *message.Response {
+	x.identity = &identity{}
 	if f := v.Validate(ctx, x.request.Header.Values("Authorization")); f != nil {
 		x.action = validateName
 		return x.refuse(f)
@@ -64,6 +94,6 @@ func (x *exchange) validate(ctx context.Context, v *idp.Validator) *message.Resp
 
 // refuse answers a request that does not pass.
 func (x *exchange) refuse(f *idp.Failure) *message.Response {
-	x.reason = f.Reason
+	x.identity.reason = f.Reason
 	return x.fail(f.Status, f.Cause)
 }

@@ -52,7 +52,9 @@ func fetch(t *testing.T, c *http.Client, url string, header http.Header) answer 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = header
+	if header != nil {
+		r.Header = header.Clone()
+	}
 	response, err := c.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -81,8 +81,8 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 	a, own := x.decide(p.Port)
 	if x.listener != nil {
 		v.Listener, v.Action = x.listener.config.ARN, x.action
-		if a != nil && a.validate != nil {
-			v.Action = validateName + "," + v.Action
+		if a != nil {
+			v.Action = a.before() + v.Action
 		}
 		for i := range x.listener.config.Rules {
 			if r := &x.listener.config.Rules[i]; r.Priority == x.priority {

@@ -34,10 +34,22 @@ type listener struct {
 	actions  []action         // of the rules
 	changes  []rule.Transform // likewise
 	fallback action
+	logins   map[string]*idp.Login // of all actions, by their IDs; nil without any
+}
+
+// add takes an action's login, to which clients come back at the listener.
+func (l *listener) add(a action) {
+	if a.login != nil {
+		if l.logins == nil {
+			l.logins = map[string]*idp.Login{}
+		}
+		l.logins[a.login.ID] = a.login
+	}
 }
 
 // action has one of forward, redirect and fixed set.
 type action struct {
+	login    *idp.Login     // nil if clients need not log in
 	validate *idp.Validator // nil if requests need no token
 	forward  *forward
 	redirect *config.Redirect
@@ -110,10 +122,12 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 				return nil, fmt.Errorf("compile rule %s: %w", r.ARN, err)
 			}
 			l.actions, l.changes = append(l.actions, a), append(l.changes, change)
+			l.add(a)
 		}
 		if l.fallback, err = s.compileAction(l.config.Default, before); err != nil {
 			return nil, fmt.Errorf("compile default action of %s: %w", l.config.ARN, err)
 		}
+		l.add(l.fallback)
 		if l.tls, err = compileTLS(l.config.TLS, &c.Attributes); err != nil {
 			return nil, fmt.Errorf("compile TLS of %s: %w", l.config.ARN, err)
 		}
@@ -183,6 +197,12 @@ func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Tar
 
 func (s *snapshot) compileAction(c config.Action, before *snapshot) (action, error) {
 	a := action{redirect: c.Redirect, fixed: c.FixedResponse}
+	if in := c.Authenticate; in != nil {
+		var err error
+		if a.login, err = idp.NewLogin(in, s.config.LoadBalancer, s.config.IdentityKeys, s.providers.connect(before.providers)); err != nil {
+			return a, err
+		}
+	}
 	if v := c.ValidateJWT; v != nil {
 		a.validate = idp.NewValidator(v, s.providers.keysAt(v.JWKSEndpoint, before.providers))
 	}

@@ -53,6 +53,9 @@ func (a *albCompiler) node(lb *resource.LoadBalancer, z resource.LoadBalancerZon
 		Resolver:     netip.AddrPortFrom(resource.LinkLocalResolver, dnsconfig.Port),
 		TargetGroups: map[string]config.TargetGroup{},
 	}
+	for _, k := range lb.IdentityKeys {
+		c.IdentityKeys = append(c.IdentityKeys, config.IdentityKey{ID: k.ID, Seal: k.Seal, Sign: k.Sign})
+	}
 	use := func(actions []resource.Action) {
 		for _, arn := range resource.TargetGroups(actions) {
 			if g := a.groups[arn]; g != nil {
@@ -125,6 +128,13 @@ func action(list []resource.Action) (out config.Action) {
 			}
 			for _, g := range a.Forward.Groups {
 				out.Forward.Groups = append(out.Forward.Groups, config.WeightedGroup{TargetGroup: g.TargetGroup, Weight: g.Weight})
+			}
+		case a.Authenticate != nil:
+			in := a.Authenticate
+			out.Authenticate = &config.Authenticate{
+				Issuer: in.Issuer, AuthorizationEndpoint: in.AuthorizationEndpoint, TokenEndpoint: in.TokenEndpoint, UserInfoEndpoint: in.UserInfoEndpoint,
+				ClientID: in.ClientID, ClientSecret: in.ClientSecret, CookieName: in.SessionCookieName, Scope: in.Scope,
+				SessionSeconds: in.SessionTimeout, ExtraParams: in.ExtraParams, OnUnauthenticated: config.Unauthenticated(in.OnUnauthenticated),
 			}
 		case a.ValidateJWT != nil:
 			v := a.ValidateJWT

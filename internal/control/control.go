@@ -190,6 +190,9 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 	if err := c.renewCertificates(ctx, s, time.Now()); err != nil {
 		return 0, err
 	}
+	if err := c.renewIdentityKeys(ctx, s, time.Now()); err != nil {
+		return 0, err
+	}
 	again, err := c.bgpAway(ctx, s, time.Now())
 	if err != nil {
 		return 0, err

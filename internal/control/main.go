@@ -82,9 +82,9 @@ func Main(ctx context.Context, c Config) (err error) {
 	ctl.feed = subscribers
 	ctl.serveRequests()
 	api := &http.Server{
-		Handler: wire.NewHandler(wire.Options{
+		Handler: publicKeys(db, c.Region, wire.NewHandler(wire.Options{
 			DefaultRegion: c.Region, OneRegion: true, Reserved: []string{vpc.ServiceAccount(c.Region)}, Log: c.Log,
-		}, service.All(db)...),
+		}, service.All(db)...)),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

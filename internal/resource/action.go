@@ -5,11 +5,12 @@ package resource
 // are done; the last one ends the request, and one that asks for an identity may
 // come before it.
 type Action struct {
-	Order         int            `json:"order,omitempty"` // as it was given; 0: not at all
-	ValidateJWT   *ValidateJWT   `json:"validateJWT,omitempty"`
-	Forward       *Forward       `json:"forward,omitempty"`
-	Redirect      *Redirect      `json:"redirect,omitempty"`
-	FixedResponse *FixedResponse `json:"fixedResponse,omitempty"`
+	Order         int               `json:"order,omitempty"` // as it was given; 0: not at all
+	Authenticate  *AuthenticateOIDC `json:"authenticate,omitempty"`
+	ValidateJWT   *ValidateJWT      `json:"validateJWT,omitempty"`
+	Forward       *Forward          `json:"forward,omitempty"`
+	Redirect      *Redirect         `json:"redirect,omitempty"`
+	FixedResponse *FixedResponse    `json:"fixedResponse,omitempty"`
 }
 
 // Forward sends to one of several target groups.

@@ -35,6 +35,9 @@ type LoadBalancer struct {
 	// CookieKey seals the cookies by which an Application Load Balancer knows
 	// its clients again: 32 random bytes.
 	CookieKey []byte `json:"cookieKey,omitempty"`
+	// IdentityKeys are there once an action authenticates users: the one in use,
+	// and the one before it, whose sessions have not all ended.
+	IdentityKeys []IdentityKey `json:"identityKeys,omitempty"`
 }
 
 // Key is the load balancer's ARN.

@@ -4,6 +4,7 @@ package config
 // FixedResponse is set, and is come to only if what is before it lets the
 // request pass.
 type Action struct {
+	Authenticate  *Authenticate  `json:"authenticate,omitempty"`
 	ValidateJWT   *ValidateJWT   `json:"validateJWT,omitempty"`
 	Forward       *Forward       `json:"forward,omitempty"`
 	Redirect      *Redirect      `json:"redirect,omitempty"`

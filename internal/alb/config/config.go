@@ -16,6 +16,9 @@ type Config struct {
 	// CookieKey seals stickiness cookies: CookieKeySize bytes, the same for all
 	// nodes of the balancer, and for as long as it exists.
 	CookieKey []byte `json:"cookieKey"`
+	// IdentityKeys are those of sessions; the first is in use, the others are of
+	// sessions that have not ended. There is one if an action authenticates.
+	IdentityKeys []IdentityKey `json:"identityKeys,omitempty"`
 	// Resolver is the VPC's, which is asked for identity providers.
 	Resolver netip.AddrPort `json:"resolver,omitzero"`
 	// Authorities (PEM) are believed about identity providers besides the

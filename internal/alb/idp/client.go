@@ -27,7 +27,10 @@ type Options struct {
 
 // Client asks identity providers. No connection is kept, so that each question is
 // under the rules of its time. It is safe for concurrent use.
-type Client struct{ http http.Client }
+type Client struct {
+	http      http.Client
+	refreshes refreshes
+}
 
 // timeout is AWS's for an answer of a provider ("Error reason codes" in the user
 // guide).
@@ -40,7 +43,7 @@ func NewClient(o Options) *Client {
 		roots = x509.NewCertPool()
 	}
 	roots.AppendCertsFromPEM([]byte(o.Authorities))
-	return &Client{http.Client{
+	return &Client{http: http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				addresses, err := lookUp(ctx, o.Resolver, address)

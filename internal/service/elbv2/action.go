@@ -43,8 +43,9 @@ func readNetworkActions(actions []*api.Action) ([]resource.Action, error) {
 var ending = []string{"forward", "redirect", "fixed-response"}
 
 // readActions reads the actions of an Application Load Balancer's listener or
-// rule: one that ends a request, and before it one that asks who sends it.
-func readActions(actions []*api.Action) ([]resource.Action, error) {
+// rule: one that ends a request, and before it one that asks who sends it. They
+// take the place of old ones, if there are any.
+func readActions(actions []*api.Action, old []resource.Action) ([]resource.Action, error) {
 	ends := 0
 	for _, a := range actions {
 		if slices.Contains(ending, wire.Val(a.Type)) {
@@ -65,7 +66,7 @@ func readActions(actions []*api.Action) ([]resource.Action, error) {
 			return nil, badAction("The order '%d' is given to several actions", order)
 		}
 		orders[order] = true
-		read, err := readAction(a)
+		read, err := readAction(a, old)
 		if err != nil {
 			return nil, err
 		}
@@ -85,6 +86,8 @@ func readActions(actions []*api.Action) ([]resource.Action, error) {
 // typeOf is the type of an action as on the wire.
 func typeOf(a resource.Action) string {
 	switch {
+	case a.Authenticate != nil:
+		return "authenticate-oidc"
 	case a.ValidateJWT != nil:
 		return "jwt-validation"
 	case a.Redirect != nil:
@@ -95,7 +98,7 @@ func typeOf(a resource.Action) string {
 	return "forward"
 }
 
-func readAction(a *api.Action) (out resource.Action, err error) {
+func readAction(a *api.Action, old []resource.Action) (out resource.Action, err error) {
 	kind := wire.Val(a.Type)
 	if err := onlyOf(kind, a); err != nil {
 		return out, err
@@ -109,8 +112,10 @@ func readAction(a *api.Action) (out resource.Action, err error) {
 		out.FixedResponse, err = readFixedResponse(a.FixedResponseConfig)
 	case "jwt-validation":
 		out.ValidateJWT, err = readValidateJWT(a.JwtValidationConfig)
-	case "authenticate-oidc", "authenticate-cognito":
-		err = unsupported("Actions of type '%s' are not supported by Isthmus yet", kind)
+	case "authenticate-oidc":
+		out.Authenticate, err = readAuthenticateOIDC(a.AuthenticateOidcConfig, old)
+	case "authenticate-cognito":
+		err = unsupported("Actions of type 'authenticate-cognito' are not supported by Isthmus: there is no Amazon Cognito that could be asked for the client's secret; use 'authenticate-oidc' with the endpoints of the user pool's domain")
 	default:
 		err = badAction("The action type '%s' is not valid", kind)
 	}
@@ -202,6 +207,8 @@ func showActions(balancer string, actions []resource.Action) []*api.Action {
 			out.RedirectConfig = showRedirect(a.Redirect)
 		case a.FixedResponse != nil:
 			out.FixedResponseConfig = showFixedResponse(a.FixedResponse)
+		case a.Authenticate != nil:
+			out.AuthenticateOidcConfig = showAuthenticateOIDC(a.Authenticate)
 		case a.ValidateJWT != nil:
 			out.JwtValidationConfig = showValidateJWT(a.ValidateJWT)
 		}

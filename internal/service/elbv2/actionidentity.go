@@ -10,6 +10,94 @@ import (
 	api "github.com/isthmus-net/isthmus/internal/wire/elbv2"
 )
 
+// What an authenticate-oidc action is if it does not say it, and its limits, of
+// the API's reference.
+const (
+	sessionCookie     = "AWSELBAuthSessionCookie"
+	sessionScope      = "openid"
+	maxSessionTimeout = 604800 // seconds
+	maxExtraParams    = 10
+	maxOIDCText       = 2048 // of the others, of which AWS gives none
+)
+
+// readAuthenticateOIDC reads an action that may take the place of old ones, whose
+// secret it can keep.
+func readAuthenticateOIDC(c *api.AuthenticateOidcActionConfig, old []resource.Action) (*resource.AuthenticateOIDC, error) {
+	if c == nil {
+		return nil, badAction("An OIDC configuration must be specified for an action of type 'authenticate-oidc'")
+	}
+	out := &resource.AuthenticateOIDC{
+		Issuer: wire.Val(c.Issuer), AuthorizationEndpoint: wire.Val(c.AuthorizationEndpoint), TokenEndpoint: wire.Val(c.TokenEndpoint),
+		UserInfoEndpoint: wire.Val(c.UserInfoEndpoint), ClientID: wire.Val(c.ClientId), ClientSecret: wire.Val(c.ClientSecret),
+		SessionCookieName: sessionCookie, Scope: sessionScope, SessionTimeout: maxSessionTimeout, OnUnauthenticated: "authenticate",
+		ExtraParams: c.AuthenticationRequestExtraParams,
+	}
+	set(&out.SessionCookieName, c.SessionCookieName)
+	set(&out.Scope, c.Scope)
+	set(&out.OnUnauthenticated, c.OnUnauthenticatedRequest)
+	setNumber(&out.SessionTimeout, c.SessionTimeout)
+	if wire.Val(c.UseExistingClientSecret) {
+		if out.ClientSecret != "" {
+			return nil, badAction("A client secret cannot be specified when the existing one is used")
+		}
+		for _, a := range old {
+			if a.Authenticate != nil {
+				out.ClientSecret = a.Authenticate.ClientSecret
+			}
+		}
+	}
+	if out.ClientSecret == "" {
+		return nil, badAction("A client secret must be specified for an action of type 'authenticate-oidc'")
+	}
+	return out, checkAuthenticateOIDC(out)
+}
+
+func checkAuthenticateOIDC(a *resource.AuthenticateOIDC) error {
+	for _, e := range []struct{ what, url string }{
+		{"OIDC issuer", a.Issuer}, {"authorization endpoint", a.AuthorizationEndpoint}, {"token endpoint", a.TokenEndpoint}, {"user info endpoint", a.UserInfoEndpoint},
+	} {
+		if err := checkEndpoint(e.what, e.url); err != nil {
+			return err
+		}
+	}
+	switch {
+	case a.ClientID == "":
+		return badAction("A client ID must be specified for an action of type 'authenticate-oidc'")
+	case !cookieName.MatchString(a.SessionCookieName) || len(a.SessionCookieName) > maxJWTText:
+		return badAction("The session cookie name '%s' is not valid", a.SessionCookieName)
+	case a.SessionTimeout < 1 || a.SessionTimeout > maxSessionTimeout:
+		return badAction("The session timeout must be between 1 and %d seconds", maxSessionTimeout)
+	case len(a.ExtraParams) > maxExtraParams:
+		return badAction("At most %d extra parameters of the authentication request can be specified", maxExtraParams)
+	}
+	texts := []string{a.Issuer, a.AuthorizationEndpoint, a.TokenEndpoint, a.UserInfoEndpoint, a.ClientID, a.ClientSecret, a.Scope}
+	for name, value := range a.ExtraParams {
+		if slices.Contains(ownParams, name) {
+			return badAction("The parameter '%s' of the authentication request is the load balancer's own", name)
+		}
+		texts = append(texts, name, value)
+	}
+	for _, text := range texts {
+		if len(text) > maxOIDCText {
+			return badAction("The texts of an OIDC configuration cannot be longer than %d characters", maxOIDCText)
+		}
+	}
+	return nil
+}
+
+// ownParams are those of the authentication request that the load balancer sets.
+var ownParams = []string{"client_id", "redirect_uri", "response_type", "scope", "state"}
+
+// showAuthenticateOIDC shows all but the secret.
+func showAuthenticateOIDC(a *resource.AuthenticateOIDC) *api.AuthenticateOidcActionConfig {
+	return &api.AuthenticateOidcActionConfig{
+		Issuer: wire.Ptr(a.Issuer), AuthorizationEndpoint: wire.Ptr(a.AuthorizationEndpoint), TokenEndpoint: wire.Ptr(a.TokenEndpoint),
+		UserInfoEndpoint: wire.Ptr(a.UserInfoEndpoint), ClientId: wire.Ptr(a.ClientID), SessionCookieName: wire.Ptr(a.SessionCookieName),
+		Scope: wire.Ptr(a.Scope), SessionTimeout: wire.Ptr(int64(a.SessionTimeout)), AuthenticationRequestExtraParams: a.ExtraParams,
+		OnUnauthenticatedRequest: wire.Ptr(a.OnUnauthenticated),
+	}
+}
+
 // The limits of jwt-validation actions, of the API's reference.
 const (
 	maxJWTText   = 256 // of the issuer, the endpoint and a value

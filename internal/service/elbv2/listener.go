@@ -31,7 +31,7 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 	case wire.Val(in.Port) == 0:
 		return nil, invalid("A listener port must be specified")
 	}
-	actions, err := readDefaultActions(wire.Val(in.LoadBalancerArn), in.DefaultActions)
+	actions, err := readDefaultActions(wire.Val(in.LoadBalancerArn), in.DefaultActions, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +67,7 @@ func (s *Service) CreateListener(ctx context.Context, in *api.CreateListenerInpu
 		}
 		l.ARN = listenersOf(lb.ARN) + newID()
 		store.Listeners.Put(tx, l)
+		giveIdentityKey(tx, lb, l.DefaultActions)
 		return checkGroupCount(tx, lb)
 	})
 	if err != nil {
@@ -110,9 +111,9 @@ func checkSecurity(policy *string, certificates []*api.Certificate, alpn []strin
 
 // readDefaultActions reads the default actions of a listener of a load
 // balancer.
-func readDefaultActions(balancer string, actions []*api.Action) ([]resource.Action, error) {
+func readDefaultActions(balancer string, actions []*api.Action, old []resource.Action) ([]resource.Action, error) {
 	if isApplication(balancer) {
-		return readActions(actions)
+		return readActions(actions, old)
 	}
 	return readNetworkActions(actions)
 }
@@ -154,7 +155,7 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 		set(&l.Protocol, in.Protocol)
 		setNumber(&l.Port, in.Port)
 		if len(in.DefaultActions) > 0 {
-			if l.DefaultActions, err = readDefaultActions(lb.ARN, in.DefaultActions); err != nil {
+			if l.DefaultActions, err = readDefaultActions(lb.ARN, in.DefaultActions, l.DefaultActions); err != nil {
 				return err
 			}
 		}
@@ -171,6 +172,7 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 			l.Attributes = nil
 		}
 		store.Listeners.Put(tx, l)
+		giveIdentityKey(tx, lb, l.DefaultActions)
 		return checkGroupCount(tx, lb)
 	})
 	if err != nil {

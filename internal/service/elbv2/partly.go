@@ -7,9 +7,9 @@ var Partly = map[string]string{
 	"ModifyLoadBalancerAttributes": "no logs, no client routing policy, no secondary addresses",
 	"CreateTargetGroup":            "of instances, IPv4 addresses and Application Load Balancers, for HTTP and HTTPS (HTTP1), TCP, UDP and TCP_UDP only",
 	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only; for TCP and UDP no stickiness and no thresholds of health",
-	"CreateListener":               "HTTP and HTTPS; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication but by JWT, mutual TLS by passthrough only",
-	"ModifyListener":               "HTTP and HTTPS; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication but by JWT, mutual TLS by passthrough only",
-	"CreateRule":                   "no authentication but by JWT",
-	"ModifyRule":                   "no authentication but by JWT",
+	"CreateListener":               "HTTP and HTTPS; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication by Cognito, mutual TLS by passthrough only",
+	"ModifyListener":               "HTTP and HTTPS; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication by Cognito, mutual TLS by passthrough only",
+	"CreateRule":                   "no authentication by Cognito",
+	"ModifyRule":                   "no authentication by Cognito",
 	"DescribeSSLPolicies":          "none for FIPS; suites with CBC and SHA384, and AES256-SHA256, are shown and never chosen",
 }

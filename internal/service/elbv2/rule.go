@@ -37,7 +37,7 @@ func (s *Service) CreateRule(ctx context.Context, in *api.CreateRuleInput) (*api
 	if rule.HostRewrite, rule.URLRewrite, err = readTransforms(in.Transforms); err != nil {
 		return nil, err
 	}
-	if rule.Actions, err = readActions(in.Actions); err != nil {
+	if rule.Actions, err = readActions(in.Actions, nil); err != nil {
 		return nil, err
 	}
 	_, err = s.db.Update(ctx, func(tx *store.Tx) error {
@@ -77,6 +77,7 @@ func (s scope) putRule(tx *store.Tx, l *resource.Listener, rule *resource.Listen
 		return err
 	}
 	store.ListenerRules.Put(tx, rule)
+	giveIdentityKey(tx, lb, rule.Actions)
 	return checkGroupCount(tx, lb)
 }
 
@@ -109,7 +110,7 @@ func (s *Service) ModifyRule(ctx context.Context, in *api.ModifyRuleInput) (*api
 			}
 		}
 		if len(in.Actions) > 0 {
-			if rule.Actions, err = readActions(in.Actions); err != nil {
+			if rule.Actions, err = readActions(in.Actions, rule.Actions); err != nil {
 				return err
 			}
 		}
