@@ -3,7 +3,7 @@
 GO ?= go
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: demo test build dependencies generate check bench-datapath bench-control bench-private bench-http soak clean
+.PHONY: demo test build dependencies generate check bench-datapath bench-control bench-private bench-http soak fuzz clean
 
 demo: dependencies build
 	demo/run
@@ -21,6 +21,10 @@ test: dependencies build
 soak: dependencies
 	@scripts/install-dependencies test
 	ISTHMUS_SOAK=1000000 $(GO) test ./test/e2e -run '^TestSoak$$' -count 1 -timeout 3h -v
+
+# Every fuzz target for FUZZ (30s by default), which is to find nothing.
+fuzz:
+	scripts/fuzz
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/isthmus ./cmd/isthmus
