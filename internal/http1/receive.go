@@ -1,0 +1,213 @@
+package http1
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// wait handles requests of a socket until something is left for settle.
+func (c *serverConn) wait() fate {
+	if c.state.Load() == connNew {
+		c.awaitFirst()
+	} else {
+		c.allowIdle() // the time for the last request's body may have passed
+	}
+	for {
+		c.drained = false // what came until now makes the socket ready no more
+		err := c.in.raw.Read(c.onReadable)
+		switch {
+		case err == nil:
+			return c.stopped
+		case c.looked || c.state.Load() != connIdle || !errors.Is(err, os.ErrDeadlineExceeded):
+			return fateClosed
+		}
+		c.looked = true
+		c.allowIdle()
+	}
+}
+
+// lookAgain is how soon a connection that waits is read once more. The end that
+// came together with the bytes before it, which were all that a read had room
+// to tell of, makes a socket ready no more.
+const lookAgain = 250 * time.Millisecond
+
+// allowIdle sets the time for the next request.
+func (c *serverConn) allowIdle() {
+	idle := c.server.options.IdleTimeout
+	switch {
+	case idle <= lookAgain:
+		c.looked = true
+		c.reading.allow(idle)
+	case c.looked:
+		c.reading.allow(idle - lookAgain)
+	default:
+		c.reading.allow(lookAgain)
+	}
+}
+
+// awaitFirst sets the time for the first request.
+func (c *serverConn) awaitFirst() {
+	c.reading.restart(c.server.options.HeaderTimeout)
+	if c.server.isClosing() && c.server.dismissed.Load() {
+		c.reading.restart(newConnGrace)
+	}
+}
+
+// readable is the socket's callback; see syscall.RawConn. It returns false to
+// be called again when something has come.
+func (c *serverConn) readable(fd uintptr) bool {
+	for {
+		if c.in.buffered() == 0 || c.partial {
+			drained, err := c.in.poll(fd)
+			if err == errAgain {
+				c.await()
+				return false
+			}
+			if err != nil {
+				return c.stop(fateClosed)
+			}
+			c.drained = drained
+		}
+		if !c.partial && !c.activate() {
+			return c.stop(fateClosed)
+		}
+		begun, err := c.scan()
+		if err != nil {
+			c.refusal = err
+			return c.stop(fateRefused)
+		}
+		if !begun {
+			if !c.partial {
+				c.partial = true
+				c.reading.restart(c.server.options.HeaderTimeout)
+			}
+			if c.drained {
+				return false
+			}
+			continue
+		}
+		c.partial = false
+		if c.framing.kind != bodyNone && !c.bodyThere(fd) {
+			return c.stop(fateBody)
+		}
+		if f := c.answer(); f != fateKept {
+			return c.stop(f)
+		}
+		if c.in.buffered() == 0 && c.drained {
+			c.await()
+			return false
+		}
+	}
+}
+
+// bodyThere tells whether the whole body of a request has come, as that of most
+// requests that have one: it is then handled as others are.
+func (c *serverConn) bodyThere(fd uintptr) bool {
+	f := &c.framing
+	if c.in.from = smallInputs; f.length > int64(smallInputs.size) {
+		c.in.from = largeInputs // the next request will be as large
+	}
+	if f.kind != bodyFixed || f.expect || f.length > int64(largeInputs.size) {
+		return false
+	}
+	c.in.reserve(int(f.length))
+	for int64(c.in.buffered()) < f.length && !c.drained {
+		drained, err := c.in.poll(fd)
+		if err != nil {
+			return false // whoever waits for the body meets it again
+		}
+		c.drained = drained
+	}
+	return int64(c.in.buffered()) >= f.length
+}
+
+// scan begins a request if its head is whole.
+func (c *serverConn) scan() (begun bool, err error) {
+	for !begun && c.in.buffered() > 0 {
+		head, whole, err := c.in.scan(c.server.options.MaxHeader)
+		if err != nil || !whole {
+			return false, err
+		}
+		if begun, err = c.begin(head); err != nil {
+			return false, err
+		}
+	}
+	return begun, nil
+}
+
+func (c *serverConn) stop(f fate) bool {
+	c.stopped = f
+	return true
+}
+
+// await prepares for a request, without a buffer.
+func (c *serverConn) await() {
+	c.in.release()
+	if !c.partial && c.state.Load() != connNew {
+		c.allowIdle()
+	}
+}
+
+// activate is called when a request begins. It fails if the server has closed
+// the connection.
+func (c *serverConn) activate() bool {
+	c.looked = false
+	return c.state.CompareAndSwap(connIdle, connActive) || c.state.CompareAndSwap(connNew, connActive) || c.state.Load() == connActive
+}
+
+// begin reads a request's head. One empty line may come before it (RFC 9112,
+// section 2.2).
+func (c *serverConn) begin(head string) (begun bool, err error) {
+	if head == "" {
+		if c.blank {
+			return false, refuse(400, "empty lines in the place of a request")
+		}
+		c.blank = true
+		return false, nil
+	}
+	c.blank = false
+	c.request = Request{Conn: &c.conn}
+	if err := parseRequest(&c.request, head, c.fields[:0]); err != nil {
+		return false, err
+	}
+	c.framing, err = frameRequest(&c.request)
+	return true, err
+}
+
+// next reads and handles one request of a connection that is no socket.
+func (c *serverConn) next() fate {
+	if c.state.Load() == connNew {
+		c.awaitFirst()
+	} else {
+		c.reading.allow(c.server.options.IdleTimeout)
+	}
+	if err := c.in.await(); err != nil || !c.activate() {
+		return fateClosed
+	}
+	c.partial, c.in.readable = false, c.headDeadline
+	defer func() { c.partial = false }()
+	for begun := false; !begun; {
+		head, err := "", c.in.await()
+		if err == nil {
+			head, err = c.in.head(c.server.options.MaxHeader)
+		}
+		if err == nil {
+			begun, err = c.begin(head)
+		}
+		if c.refusal = err; err != nil {
+			return fateRefused
+		}
+	}
+	c.in.readable = nil
+	return c.answer()
+}
+
+// headDeadline is called before the connection is read for the rest of a head.
+func (c *serverConn) headDeadline() error {
+	if !c.partial {
+		c.partial = true
+		c.reading.restart(c.server.options.HeaderTimeout)
+	}
+	return nil
+}

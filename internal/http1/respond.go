@@ -1,0 +1,173 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// closes tells whether a response asks for its connection to be closed.
+func closes(r *Response) bool {
+	for value := range r.Header.All("connection") {
+		if wantsClose(value, false) {
+			return true
+		}
+	}
+	return false
+}
+
+// Buffered is what a response's body may implement: how many bytes can be read
+// without waiting. If it says none, the head is sent before the body is read;
+// so it is for a body that does not say, if its length is not known.
+type Buffered interface{ Buffered() int }
+
+func waits(r *Response) bool {
+	if b, ok := r.Body.(Buffered); ok {
+		return b.Buffered() == 0
+	}
+	return r.Length < 0
+}
+
+// send writes a response, whose body is passed on as it comes.
+func (c *serverConn) send(method string, minor int, r *Response, closing bool) (sent int64, err error) {
+	pooled := outputs.Get().(*[]byte)
+	defer outputs.Put(pooled)
+	bodiless := method == "HEAD" || r.Status < 200 || r.Status == 204 || r.Status == 304
+	kind := bodyFixed
+	switch {
+	case bodiless || r.Body == nil:
+		kind = bodyNone
+	case r.Length < 0 && minor > 0:
+		kind = bodyChunked
+	case r.Length < 0:
+		kind = bodyUntilClose
+	}
+	b := appendHead((*pooled)[:0], r, kind, bodiless, closing || kind == bodyUntilClose, minor)
+	if kind == bodyNone {
+		return 0, c.write(b)
+	}
+	if waits(r) || len(b) > outputSize/2 {
+		if err := c.write(b); err != nil {
+			return 0, err
+		}
+		b = (*pooled)[:0]
+	}
+	return c.sendBody(r, kind == bodyChunked, (*pooled)[:outputSize], len(b))
+}
+
+// sendBody writes a body. The first head bytes of the buffer are written with
+// its beginning.
+func (c *serverConn) sendBody(r *Response, chunked bool, buf []byte, head int) (sent int64, err error) {
+	before, after := 0, 0
+	if chunked {
+		before, after = chunkHeader, len("\r\n"+lastChunk)
+	}
+	for {
+		n, readErr := r.Body.Read(buf[head+before : len(buf)-after])
+		out := buf[:head]
+		if n > 0 {
+			if chunked {
+				putChunkHeader(buf[head:], n)
+			}
+			out = buf[:head+before+n]
+			if chunked {
+				out = append(out, "\r\n"...)
+			}
+		}
+		if readErr == io.EOF && chunked {
+			out = append(out, lastChunk...)
+		}
+		if len(out) > 0 {
+			if err := c.write(out); err != nil {
+				return sent, err
+			}
+			head, sent = 0, sent+int64(n)
+		}
+		switch {
+		case r.Length >= 0 && sent > r.Length:
+			return sent, errLonger
+		case readErr == io.EOF && r.Length >= 0 && sent != r.Length:
+			return sent, io.ErrUnexpectedEOF
+		case readErr == io.EOF:
+			return sent, nil
+		case readErr != nil:
+			return sent, readErr
+		}
+	}
+}
+
+var errLonger = errors.New("a body that is longer than its length")
+
+// write writes to the client, which may not take it too slowly.
+func (c *serverConn) write(b []byte) error {
+	if c.in == nil || c.in.raw == nil {
+		c.conn.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
+		if _, err := c.conn.Write(b); err != nil {
+			return errors.Join(ErrGone, err)
+		}
+		return nil
+	}
+	c.out, c.outErr = b, nil
+	err := c.in.raw.Write(c.onWritable)
+	if c.out = nil; c.blocked {
+		c.blocked = false
+		c.socket.SetWriteDeadline(time.Time{})
+	}
+	if err == nil {
+		err = c.outErr
+	}
+	if err != nil {
+		return errors.Join(ErrGone, err)
+	}
+	return nil
+}
+
+// writable is the socket's callback. The deadline is set only if the client is
+// waited for.
+func (c *serverConn) writable(fd uintptr) bool {
+	n, err := writeNow(fd, c.out)
+	if c.out = c.out[n:]; err == errAgain {
+		c.blocked = true
+		c.socket.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
+		return false
+	}
+	c.outErr = err
+	return true
+}
+
+// appendHead appends a response's head, with the fields that frame it.
+func appendHead(b []byte, r *Response, kind bodyKind, bodiless, closing bool, minor int) []byte {
+	b = appendStatus(b, r.Status)
+	dated := false
+	for range r.Header.All("date") {
+		dated = true
+	}
+	if !dated {
+		b = appendDate(b)
+	}
+	b = appendFields(b, r.Header)
+	switch {
+	case kind == bodyFixed:
+		b = appendLength(b, r.Length)
+	case kind == bodyChunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case kind == bodyNone && !bodiless:
+		b = appendLength(b, 0)
+	case bodiless && r.Status >= 200 && r.Status != 204:
+		// The length that the response to a GET would have (RFC 9110,
+		// section 8.6).
+		for value := range r.Header.All("content-length") {
+			if n, err := parseLength(value); err == nil {
+				b = appendLength(b, n)
+				break
+			}
+		}
+	}
+	switch {
+	case closing:
+		b = append(b, "Connection: close\r\n"...)
+	case minor == 0:
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
