@@ -127,6 +127,8 @@ func connectionType(q *message.Request, r *message.Response) string {
 		return "wss"
 	case r.Tunnel != nil:
 		return "ws"
+	case q.IsGRPC():
+		return "grpcs"
 	case strings.HasPrefix(q.Proto, "HTTP/2"):
 		return "h2"
 	case secure:

@@ -64,8 +64,8 @@ func (b *Balancer) Close() {
 }
 
 // Apply serves a new configuration from the next request on. Requests under
-// way end with the one they began with, but for tunnels, which end with the
-// deregistration of their target. Connections to targets whose rules have
+// way end with the one they began with, but for tunnels and what is sent over
+// HTTP/2, which end with the deregistration of their target. Connections to targets whose rules have
 // changed are not used again. The configuration must not be changed
 // afterwards. After an error the one before is served on.
 func (b *Balancer) Apply(c *config.Config) error {
@@ -80,7 +80,7 @@ func (b *Balancer) Apply(c *config.Config) error {
 	for key, t := range before.targets {
 		// A group that no rule names any more says nothing of its targets.
 		if next.groups[key.group] != nil && next.targets[key] == nil {
-			close(t.gone)
+			t.gone.tell(errDeregistered)
 		}
 		if next.targets[key] == nil || next.targets[key].pool != t.pool {
 			t.pool.Retire()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
@@ -16,7 +17,12 @@ import (
 
 // forward sends the request to a target and passes the answer on.
 func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
-	if x.pick(f); x.target == nil {
+	if x.pickGroup(f); x.group != nil {
+		if cause := x.group.incompatible(x.request); cause != "" {
+			return x.failIncompatible(cause)
+		}
+	}
+	if x.pickTarget(); x.target == nil {
 		return x.fail(503, noTarget(x.group))
 	}
 	a := &x.snapshot.config.Attributes
@@ -30,7 +36,12 @@ func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 	if out.Secure {
 		out.ServerName = x.target.Address.Addr().String()
 	}
-	if protocol := upgrade(x.request.Header); protocol != "" && out.Body == nil {
+	if x.group.Version != config.HTTP1 {
+		out.Trailer = x.request.Trailer
+		if strings.EqualFold(x.request.Header.Get("Te"), "trailers") {
+			out.Header.Set("te", "trailers") // the only value that HTTP/2 has (RFC 9113, section 8.2.2)
+		}
+	} else if protocol := upgrade(x.request.Header); protocol != "" && out.Body == nil {
 		out.Switch = true
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", protocol)
@@ -70,19 +81,29 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	if out.Body != nil {
 		out.Body = incoming
 	}
-	held, err := out.Hold()
-	if err != nil {
-		return nil, x.failBody(err)
+	var held upstream.Held
+	if len(out.Trailer) == 0 { // which comes with the body's end
+		var err error
+		if held, err = out.Hold(); err != nil {
+			return nil, x.failBody(err)
+		}
 	}
 	out.Timeout = idle
 	t := x.target
 	t.outstanding.Add(1)
+	var stop func() // nil for HTTP/1.1, in which it would cost
+	if x.group.Version != config.HTTP1 {
+		ctx, stop = t.untilDeregistered(ctx)
+	}
 	x.called = time.Now()
 	response, fault := t.pool.Do(ctx, out)
 	held.Release()
 	x.targetTime = time.Since(x.called)
 	if fault != nil {
 		t.outstanding.Add(-1)
+		if stop != nil {
+			stop()
+		}
 		if err := incoming.failure(); err != nil {
 			return nil, x.failBody(err)
 		}
@@ -94,7 +115,7 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 		ended := make(chan struct{})
 		go func() {
 			select {
-			case <-t.gone:
+			case <-t.gone.Done():
 				response.Tunnel.Close()
 			case <-ended:
 			}
@@ -105,7 +126,10 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 		}
 		return response, nil
 	}
-	response.Body = &responseBody{source: response.Body, target: t}
+	response.Body = &responseBody{source: response.Body, target: t, stop: stop}
+	if x.request.IsGRPC() {
+		x.endCall(response)
+	}
 	return response, nil
 }
 
@@ -163,6 +187,7 @@ func (b *requestBody) failure() error {
 type responseBody struct {
 	source io.ReadCloser
 	target *target
+	stop   func() // nil, or called at the end
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -185,5 +210,8 @@ func (b *responseBody) Buffered() int {
 
 func (b *responseBody) Close() error {
 	b.target.outstanding.Add(-1)
+	if b.stop != nil {
+		b.stop()
+	}
 	return b.source.Close()
 }

@@ -134,7 +134,12 @@ func (n *node) get(path string, header ...string) answer { return n.do("GET", pa
 
 func (n *node) do(method, path string, body io.Reader, header ...string) answer {
 	n.t.Helper()
-	r, err := http.NewRequestWithContext(n.t.Context(), method, "http://"+n.address()+path, body)
+	return n.send("http", method, path, body, header...)
+}
+
+func (n *node) send(scheme, method, path string, body io.Reader, header ...string) answer {
+	n.t.Helper()
+	r, err := http.NewRequestWithContext(n.t.Context(), method, scheme+"://"+n.address()+path, body)
 	if err != nil {
 		n.t.Fatal(err)
 	}

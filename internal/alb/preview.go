@@ -21,6 +21,8 @@ type PreviewParams struct {
 	Header message.Header `json:"header,omitempty"`
 	Client netip.AddrPort `json:"client"`
 	Port   uint16         `json:"port"` // of the listener
+	// HTTP2 says that the client speaks HTTP/2 where the listener does.
+	HTTP2 bool `json:"http2,omitempty"`
 }
 
 // Preview is what would become of a request, as far as it was come to.
@@ -48,6 +50,10 @@ type PreviewGroup struct {
 	TargetGroup string           `json:"targetGroup"` // ARN
 	Weight      int              `json:"weight"`
 	Algorithm   config.Algorithm `json:"algorithm"`
+	// Version is what the targets speak, and Incompatible why they are not given
+	// the request, for which the answer is 464.
+	Version      config.ProtocolVersion `json:"version,omitempty"`
+	Incompatible string                 `json:"incompatible,omitempty"`
 	// Bound says that a cookie of the client names the group, or its only
 	// target here.
 	Bound bool `json:"bound,omitempty"`
@@ -76,6 +82,9 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 	x := &exchange{balancer: b, snapshot: b.current.Load(), request: r, routed: r, start: time.Now(), priority: noRule}
 	if l := x.snapshot.listeners[p.Port]; l != nil {
 		r.Secure = l.config.TLS != nil
+		if p.HTTP2 && r.Secure && !x.snapshot.config.Attributes.HTTP1Only {
+			r.Proto = "HTTP/2.0"
+		}
 	}
 	var v Preview
 	a, own := x.decide(p.Port)
@@ -108,6 +117,9 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 				first = x.snapshot.groups[v.Groups[0].TargetGroup]
 			}
 			own = x.fail(503, noTarget(first))
+			if first != nil && v.Groups[0].Incompatible != "" {
+				own = x.failIncompatible(v.Groups[0].Incompatible)
+			}
 		}
 	}
 	if own != nil {
@@ -116,14 +128,21 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 	return v
 }
 
-// candidates are the groups and targets of which pick would choose.
+// candidates are the groups and targets of which one would be picked.
 func (x *exchange) candidates(f *forward) (groups []PreviewGroup) {
 	bound := x.boundGroup(f)
 	for _, w := range f.groups {
 		if w.weight == 0 || bound != nil && w.group != bound {
 			continue
 		}
-		g := PreviewGroup{TargetGroup: w.ARN, Weight: w.weight, Algorithm: w.Algorithm, Bound: bound != nil, FailsOpen: w.failsOpen()}
+		g := PreviewGroup{
+			TargetGroup: w.ARN, Weight: w.weight, Algorithm: w.Algorithm, Version: w.Version,
+			Incompatible: w.incompatible(x.request), Bound: bound != nil, FailsOpen: w.failsOpen(),
+		}
+		if g.Incompatible != "" {
+			groups = append(groups, g)
+			continue
+		}
 		targets := w.eligible()
 		if t := w.boundTo(x.boundAddress(w.group)); t != nil {
 			targets, g.Bound = []*target{t}, true

@@ -1,6 +1,7 @@
 package alb
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
@@ -89,8 +90,24 @@ type target struct {
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
 	vitals      *vitals
-	gone        chan struct{} // over all snapshots; closed when the group has the target no more
-	slowStart   *slowStart    // nil for a target that is given its full share
+	gone        *departure // over all snapshots
+	slowStart   *slowStart // nil for a target that is given its full share
+}
+
+// departure is the end of a target's registration.
+type departure struct {
+	context.Context // ends when the group has the target no more
+	tell            context.CancelCauseFunc
+}
+
+// errDeregistered ends what is under way with a target whose deregistration is
+// complete.
+var errDeregistered = &upstream.Error{Kind: upstream.Network, Layer: "target", Cause: "the target was deregistered"}
+
+func newDeparture() *departure {
+	d := &departure{}
+	d.Context, d.tell = context.WithCancelCause(context.Background())
+	return d
 }
 
 // compile makes a snapshot, with the connections of the one before wherever
@@ -178,7 +195,7 @@ func (g *group) startSlowly(before *snapshot, now time.Time) {
 }
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
-	t := &target{Target: c, text: c.Address.String(), outstanding: new(atomic.Int64), vitals: new(vitals), gone: make(chan struct{})}
+	t := &target{Target: c, text: c.Address.String(), outstanding: new(atomic.Int64), vitals: new(vitals), gone: newDeparture()}
 	way := way.Upstream{
 		Key: key.group, Destinations: []way.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
 	}
@@ -188,8 +205,12 @@ func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Tar
 			t.pool = old.pool
 		}
 	}
-	if t.pool == nil {
+	switch {
+	case t.pool != nil:
+	case g.Version == config.HTTP1:
 		t.pool = upstream.NewPool(way, false, o)
+	default:
+		t.pool = upstream.NewHTTP2Pool(way, g.HTTPS, o)
 	}
 	s.targets[key] = t
 	return t

@@ -15,13 +15,16 @@ import (
 // duration of the stickiness, which is inside.
 const cookieLife = 7 * 24 * time.Hour
 
-// pick chooses the group and the target: those that the client is bound to by
-// its cookies, or others.
-func (x *exchange) pick(f *forward) {
-	x.group = x.boundGroup(f)
-	if x.group == nil && f.total > 0 {
+// pickGroup chooses the group: the one that the client is bound to by its
+// cookies, or another.
+func (x *exchange) pickGroup(f *forward) {
+	if x.group = x.boundGroup(f); x.group == nil && f.total > 0 {
 		x.group = f.choose(rand.IntN(f.total))
 	}
+}
+
+// pickTarget chooses the group's target in the same way.
+func (x *exchange) pickTarget() {
 	if x.group == nil {
 		return
 	}

@@ -178,7 +178,10 @@ func conditions(list []resource.RuleCondition) (out []config.Condition) {
 
 // group compiles a target group as a node in a zone uses it.
 func (a *albCompiler) group(lb *resource.LoadBalancer, g *resource.TargetGroup, zone string) config.TargetGroup {
-	out := config.TargetGroup{ARN: g.ARN, HTTPS: g.Protocol == "HTTPS", Algorithm: config.RoundRobin, Stickiness: stickiness(g.Attributes)}
+	out := config.TargetGroup{
+		ARN: g.ARN, HTTPS: g.Protocol == "HTTPS", Version: config.ProtocolVersion(g.ProtocolVersion),
+		Algorithm: config.RoundRobin, Stickiness: stickiness(g.Attributes),
+	}
 	if v := g.Attributes["load_balancing.algorithm.type"]; v != "" {
 		out.Algorithm = config.Algorithm(v)
 	}

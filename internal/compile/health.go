@@ -61,6 +61,7 @@ func check(listener int, g *resource.TargetGroup, z resource.LoadBalancerZone, s
 		Source:             source,
 		Destination:        netip.AddrPortFrom(t.Address, uint16(port)),
 		Protocol:           h.Protocol,
+		Version:            g.ProtocolVersion,
 		Proxy:              announcesClient(g),
 		Path:               h.Path,
 		Matcher:            h.Matcher,

@@ -159,7 +159,7 @@ func (t *tracing) run(ctx context.Context, p TraceParams) error {
 		if isURL {
 			host = to.Host
 		}
-		return t.atBalancer(ctx, way, request, host, t.header)
+		return t.atBalancer(ctx, way, request, host, t.header, true)
 	}
 	return nil
 }

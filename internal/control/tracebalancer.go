@@ -101,8 +101,8 @@ func (t *tracing) arrivedAt(p Packet) (n balancerNode, ok bool) {
 
 // atBalancer goes on with a request whose packets have arrived at a node of an
 // Application Load Balancer, if they have: by the rule that it meets, and from
-// the node to the targets.
-func (t *tracing) atBalancer(ctx context.Context, w *Way, request, host string, h message.Header) error {
+// the node to the targets. Its sender may speak HTTP/2, or HTTP/1.1 only.
+func (t *tracing) atBalancer(ctx context.Context, w *Way, request, host string, h message.Header, http2 bool) error {
 	node, ok := t.arrivedAt(w.Packet)
 	if !ok {
 		return nil
@@ -113,7 +113,7 @@ func (t *tracing) atBalancer(ctx context.Context, w *Way, request, host string, 
 		t.stop(fmt.Sprintf("no-listener: %s has no listener at port %d", node.balancer.Name, w.Destination.Port()))
 		return nil
 	}
-	q := alb.PreviewParams{Host: host, Client: w.Source, Port: w.Destination.Port()}
+	q := alb.PreviewParams{Host: host, Client: w.Source, Port: w.Destination.Port(), HTTP2: http2}
 	var err error
 	if q.Method, q.Path, q.Query, err = parseRequest(request); err != nil {
 		return err
@@ -221,6 +221,8 @@ func (t *tracing) targetsText(g alb.PreviewGroup) string {
 		}
 	}
 	switch n := len(g.Targets); {
+	case g.Incompatible != "":
+		return "it is not given the request, which is answered with 464"
 	case n == 0:
 		return "no target is registered"
 	case g.Bound && n == 1:

@@ -119,7 +119,7 @@ func (t *tracing) request(ctx context.Context, from string, q gw.PreviewParams) 
 		out.Ways = append(out.Ways, t.way(destination{name: w.Destination.String(), zone: w.Zone}, p))
 	}
 	if way, ok := t.add(out); ok {
-		return t.atBalancer(ctx, way, v.Backend.Method+" "+v.Backend.Path, v.Backend.Host, v.Backend.Header)
+		return t.atBalancer(ctx, way, v.Backend.Method+" "+v.Backend.Path, v.Backend.Host, v.Backend.Header, false)
 	}
 	return nil
 }

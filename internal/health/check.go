@@ -45,9 +45,10 @@ type Check struct {
 
 	Source      netip.Addr     `json:"source"` // local address that probes are sent from
 	Destination netip.AddrPort `json:"destination"`
-	Protocol    string         `json:"protocol"`        // "TCP", "HTTP" or "HTTPS"
-	Proxy       bool           `json:"proxy,omitempty"` // begins with a PROXY header
-	Path        string         `json:"path,omitempty"`  // of HTTP and HTTPS, with its query
+	Protocol    string         `json:"protocol"`          // "TCP", "HTTP" or "HTTPS"
+	Version     string         `json:"version,omitempty"` // of HTTP and HTTPS: "HTTP2", "GRPC"; empty for HTTP/1.1
+	Proxy       bool           `json:"proxy,omitempty"`   // begins with a PROXY header
+	Path        string         `json:"path,omitempty"`    // of HTTP and HTTPS, with its query
 	Matcher     string         `json:"matcher,omitempty"`
 	HostHeader  string         `json:"hostHeader,omitempty"` // address of the node and port of the listener, as of NLB
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Matcher is a set of HTTP status codes.
+// Matcher is a set of status codes of HTTP, or of gRPC.
 type Matcher []codeRange
 
 type codeRange struct{ from, to int }
@@ -14,17 +14,22 @@ type codeRange struct{ from, to int }
 // ParseMatcher reads success codes in the form of a target group's Matcher:
 // codes and ranges of codes from 200 to 599, separated by commas, such as
 // "200,202,300-399".
-func ParseMatcher(s string) (Matcher, error) {
+func ParseMatcher(s string) (Matcher, error) { return parseMatcher(s, 200, 599) }
+
+// ParseGRPCMatcher is ParseMatcher for codes of gRPC, from 0 to 99.
+func ParseGRPCMatcher(s string) (Matcher, error) { return parseMatcher(s, 0, 99) }
+
+func parseMatcher(s string, least, most int) (Matcher, error) {
 	var m Matcher
 	for part := range strings.SplitSeq(s, ",") {
 		low, high, isRange := strings.Cut(part, "-")
 		if !isRange {
 			high = low
 		}
-		from, okFrom := parseCode(low)
-		to, okTo := parseCode(high)
+		from, okFrom := parseCode(low, least, most)
+		to, okTo := parseCode(high, least, most)
 		if !okFrom || !okTo || from > to {
-			return nil, fmt.Errorf("parse matcher %q: %q is neither a code nor a range of codes within 200-599", s, part)
+			return nil, fmt.Errorf("parse matcher %q: %q is neither a code nor a range of codes within %d-%d", s, part, least, most)
 		}
 		m = append(m, codeRange{from, to})
 	}
@@ -49,10 +54,10 @@ func (m Matcher) Highest() (code int) {
 	return code
 }
 
-func parseCode(s string) (int, bool) {
-	if len(s) != 3 || strings.Trim(s, "0123456789") != "" {
+func parseCode(s string, least, most int) (int, bool) {
+	if len(s) > 3 || strings.Trim(s, "0123456789") != "" {
 		return 0, false
 	}
 	code, err := strconv.Atoi(s)
-	return code, err == nil && code >= 200 && code <= 599
+	return code, err == nil && code >= least && code <= most
 }

@@ -36,6 +36,18 @@ func TestParseMatcher(t *testing.T) {
 	}
 }
 
+func TestParseGRPCMatcher(t *testing.T) {
+	m, err := ParseGRPCMatcher("0,5-12,99")
+	if err != nil || !m.Match(0) || !m.Match(12) || !m.Match(99) || m.Match(1) || m.Match(13) {
+		t.Error(m, err)
+	}
+	for _, in := range []string{"", "100", "-1", "0-100", "x", "2-1"} {
+		if m, err := ParseGRPCMatcher(in); err == nil {
+			t.Errorf("ParseGRPCMatcher(%q) = %v, want an error", in, m)
+		}
+	}
+}
+
 // Whatever a matcher accepts, it accepts codes of its range only, and at least
 // one of them.
 func FuzzParseMatcher(f *testing.F) {

@@ -54,16 +54,29 @@ func Probe(ctx context.Context, c Check) Outcome {
 	stream := conn
 	if c.Protocol == "HTTPS" {
 		// Load balancers don't verify the certificates of targets.
-		stream = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+		secure := &tls.Config{InsecureSkipVerify: true}
+		if c.Version != "" {
+			secure.NextProtos = []string{"h2"}
+		}
+		stream = tls.Client(conn, secure)
 	}
-	code, err := get(stream, &c)
+	var code int
+	if c.Version == "" {
+		code, err = get(stream, &c)
+	} else {
+		code, err = get2(ctx, stream, &c)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return failure(context.DeadlineExceeded)
 	case err != nil:
 		return failure(err)
 	}
-	matcher, err := ParseMatcher(c.Matcher)
+	parse := ParseMatcher
+	if c.Version == grpcVersion {
+		parse = ParseGRPCMatcher
+	}
+	matcher, err := parse(c.Matcher)
 	if err != nil {
 		return Outcome{ReasonInternal, err.Error()}
 	}
@@ -73,24 +86,32 @@ func Probe(ctx context.Context, c Check) Outcome {
 	return Outcome{}
 }
 
-// get sends the request of an HTTP check and returns the status code of the
-// response. Redirects are answers like any other.
-func get(conn net.Conn, c *Check) (int, error) {
+// request is that of an HTTP check.
+func request(c *Check) (*http.Request, error) {
 	target, err := url.ParseRequestURI(c.Path)
 	if err != nil {
-		return 0, fmt.Errorf("parse path: %w", err)
+		return nil, fmt.Errorf("parse path: %w", err)
 	}
 	host := c.HostHeader
 	if host == "" {
 		host = c.Destination.String()
 	}
-	request := &http.Request{
+	return &http.Request{
 		Method: "GET",
 		URL:    target,
 		Host:   host,
 		Header: http.Header{"User-Agent": {"ELB-HealthChecker/2.0"}, "Accept-Encoding": {"gzip, compressed"}},
-		Close:  true,
+	}, nil
+}
+
+// get sends the request of an HTTP check and returns the status code of the
+// response. Redirects are answers like any other.
+func get(conn net.Conn, c *Check) (int, error) {
+	request, err := request(c)
+	if err != nil {
+		return 0, err
 	}
+	request.Close = true
 	if err := request.Write(conn); err != nil {
 		return 0, err
 	}

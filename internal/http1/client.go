@@ -75,10 +75,13 @@ func (c *Client) Do(ctx context.Context, key string, r *Request) (*Response, err
 
 // replayable tells whether a request may be sent twice.
 func replayable(r *Request) bool {
-	if r.Body != nil {
-		return false
-	}
-	switch r.Method {
+	return r.Body == nil && Idempotent(r.Method)
+}
+
+// Idempotent tells whether requests of a method may be carried out twice (RFC
+// 9110, section 9.2.2).
+func Idempotent(method string) bool {
+	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}

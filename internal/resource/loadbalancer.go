@@ -79,19 +79,28 @@ func (l *Listener) Key() string { return l.ARN }
 // TargetGroup is a set of targets and how their health is checked.
 type TargetGroup struct {
 	Meta
-	ARN         string            `json:"arn"`
-	Name        string            `json:"name"`
-	Protocol    string            `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP", "HTTPS"
-	Port        int               `json:"port"`
-	VPC         string            `json:"vpc"`
-	TargetType  string            `json:"targetType"` // "ip", "instance" or TargetALB
-	HealthCheck HealthCheck       `json:"healthCheck"`
-	Attributes  map[string]string `json:"attributes,omitempty"`
-	Targets     []Target          `json:"targets,omitempty"`
+	ARN      string `json:"arn"`
+	Name     string `json:"name"`
+	Protocol string `json:"protocol"` // "TCP", "UDP", "TCP_UDP"; "HTTP", "HTTPS"
+	// ProtocolVersion is "HTTP2" or "GRPC"; empty for HTTP1, and for what is not
+	// HTTP.
+	ProtocolVersion string            `json:"protocolVersion,omitempty"`
+	Port            int               `json:"port"`
+	VPC             string            `json:"vpc"`
+	TargetType      string            `json:"targetType"` // "ip", "instance" or TargetALB
+	HealthCheck     HealthCheck       `json:"healthCheck"`
+	Attributes      map[string]string `json:"attributes,omitempty"`
+	Targets         []Target          `json:"targets,omitempty"`
 }
 
 // Key is the target group's ARN.
 func (t *TargetGroup) Key() string { return t.ARN }
+
+// The protocol versions other than HTTP1.
+const (
+	VersionHTTP2 = "HTTP2"
+	VersionGRPC  = "GRPC"
+)
 
 // TargetALB is the type of a Network Load Balancer's group whose target is an
 // Application Load Balancer.
@@ -125,7 +134,7 @@ type HealthCheck struct {
 	Protocol           string `json:"protocol"` // "TCP", "HTTP" or "HTTPS"
 	Port               string `json:"port"`     // "traffic-port" or a number
 	Path               string `json:"path,omitempty"`
-	Matcher            string `json:"matcher,omitempty"` // "200-399"
+	Matcher            string `json:"matcher,omitempty"` // "200-399"; of the version GRPC statuses of gRPC, "0-99"
 	IntervalSeconds    int    `json:"intervalSeconds"`
 	TimeoutSeconds     int    `json:"timeoutSeconds"`
 	HealthyThreshold   int    `json:"healthyThreshold"`

@@ -7,8 +7,10 @@ type TargetGroup struct {
 	ARN string `json:"arn"`
 	// HTTPS asks for TLS to the targets, whose certificates are not verified,
 	// as AWS does not.
-	HTTPS     bool      `json:"https,omitempty"`
-	Algorithm Algorithm `json:"algorithm"`
+	HTTPS bool `json:"https,omitempty"`
+	// Version is what the targets speak.
+	Version   ProtocolVersion `json:"version,omitempty"`
+	Algorithm Algorithm       `json:"algorithm"`
 	// AnomalyMitigation gives targets that fail more often than others less
 	// (WeightedRandom).
 	AnomalyMitigation bool `json:"anomalyMitigation,omitempty"`
@@ -26,6 +28,16 @@ type TargetGroup struct {
 	// request.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
+
+// ProtocolVersion says which requests targets are given, and by which protocol.
+type ProtocolVersion string
+
+// The versions, as AWS names them.
+const (
+	HTTP1 ProtocolVersion = ""      // over HTTP/1.1
+	HTTP2 ProtocolVersion = "HTTP2" // those of HTTP/2, over HTTP/2
+	GRPC  ProtocolVersion = "GRPC"  // those of HTTP/2 with the method POST, over HTTP/2
+)
 
 // Algorithm says how a target is chosen.
 type Algorithm string

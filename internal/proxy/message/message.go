@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
 )
@@ -25,10 +27,13 @@ type Request struct {
 	// Body is nil if the request has none. It fails with an error that wraps
 	// ErrClientSlow or ErrClientGone if the client is at fault.
 	Body   io.Reader
-	Length int64          // of Body in bytes; -1 if unknown
-	Client netip.AddrPort // the peer of the connection
-	Server netip.AddrPort // the address the client connected to
-	Secure bool           // whether the connection is TLS
+	Length int64 // of Body in bytes; -1 if unknown
+	// Trailer has the names of the fields that the client announced behind the
+	// body, and their values once that has been read to its end (HTTP/2 only).
+	Trailer http.Header
+	Client  netip.AddrPort // the peer of the connection
+	Server  netip.AddrPort // the address the client connected to
+	Secure  bool           // whether the connection is TLS
 	// TLS is what was negotiated; nil without TLS.
 	TLS *tls.ConnectionState
 	// Connection is what the server's options remember of the connection.
@@ -40,6 +45,20 @@ var (
 	ErrClientSlow = http1.ErrSlow
 	ErrClientGone = http1.ErrGone
 )
+
+// IsGRPC tells whether the request is a call of gRPC, which only HTTP/2 carries.
+func (r *Request) IsGRPC() bool {
+	const mediaType = "application/grpc"
+	if r.Proto != "HTTP/2.0" {
+		return false
+	}
+	value := r.Header.Get("Content-Type")
+	if len(value) < len(mediaType) || !strings.EqualFold(value[:len(mediaType)], mediaType) {
+		return false
+	}
+	rest := value[len(mediaType):]
+	return rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
+}
 
 // LineSize is the length of the request line in bytes, without its line end.
 func (r *Request) LineSize() int {

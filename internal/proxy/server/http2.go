@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
@@ -20,8 +21,8 @@ import (
 const H2 = "h2"
 
 // Limits of an HTTP/2 connection. The number of streams is that of Application
-// Load Balancers, that of fields the HTTP/1.1 engine's. What a client has sent, and nobody has read yet, is bounded
-// for each stream and for the connection.
+// Load Balancers, that of fields the HTTP/1.1 engine's. What a client has sent,
+// and nobody has read yet, is bounded for each stream and for the connection.
 const (
 	maxStreams       = 128
 	maxFields        = 256
@@ -115,8 +116,9 @@ func (h *http2Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.send(r.Method, &message.Response{Status: answer.Status, Header: answer.Header, Body: answer.Body, Length: answer.Length})
 		return
 	}
+	x.call = m.IsGRPC()
 	if r.ContentLength != 0 {
-		m.Body = &http2Body{stream: x, source: r.Body, start: time.Now()}
+		m.Body = newHTTP2Body(x, r.Body)
 	}
 	response := h.server.handler(r.Context(), m)
 	if response.Tunnel != nil {
@@ -141,7 +143,7 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 		Method: r.Method, Proto: r.Proto, Length: r.ContentLength,
 		Client: h.conn.Client, Server: h.conn.Server,
 		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value,
-		Header: make(message.Header, 0, len(r.Header)+8),
+		Header: make(message.Header, 0, len(r.Header)+8), Trailer: r.Trailer,
 	}
 	target := &http1.Request{Method: r.Method, Target: r.RequestURI}
 	if !visible(r.RequestURI) {
@@ -186,9 +188,17 @@ type http2Stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	options *Options
+	call    bool         // of gRPC, in which either side may be silent while the other is not
+	moved   atomic.Int64 // when either side last sent something, in Unix nanoseconds; of calls
 
 	mu    sync.Mutex
 	ended bool
+}
+
+func (x *http2Stream) move() {
+	if x.call {
+		x.moved.Store(time.Now().UnixNano())
+	}
 }
 
 func (x *http2Stream) end() {
@@ -206,7 +216,8 @@ func (x *http2Stream) expire(set func(time.Time) error) {
 	}
 }
 
-// http2Body is a request's body, which a client may not send too slowly.
+// http2Body is a request's body, which a client may not send too slowly. A call
+// of gRPC may last as it will, as long as either side sends something in time.
 type http2Body struct {
 	stream   *http2Stream
 	source   io.Reader
@@ -215,17 +226,36 @@ type http2Body struct {
 	timer    *time.Timer
 }
 
+func newHTTP2Body(x *http2Stream, source io.Reader) *http2Body {
+	b := &http2Body{stream: x, source: source, start: time.Now()}
+	b.timer = time.AfterFunc(time.Hour, b.stalled)
+	b.timer.Stop()
+	return b
+}
+
 func (b *http2Body) Read(p []byte) (int, error) {
 	o := b.stream.options
-	// Single bytes, each in time, must not hold a stream for ever.
-	left := time.Until(b.start.Add(o.StallTimeout + time.Duration(b.received/o.MinRate)*time.Second))
-	if left = min(left, o.StallTimeout); b.timer == nil {
-		b.timer = time.AfterFunc(left, func() { b.stream.expire(b.stream.control.SetReadDeadline) })
-	} else {
-		b.timer.Reset(left)
+	left := o.StallTimeout
+	if !b.stream.call {
+		// Single bytes, each in time, must not hold a stream for ever.
+		left = min(left, time.Until(b.start.Add(o.StallTimeout+time.Duration(b.received/o.MinRate)*time.Second)))
 	}
+	b.stream.move()
+	b.timer.Reset(left)
 	n, err := b.source.Read(p)
 	b.timer.Stop()
 	b.received += int64(n)
 	return n, http2Fault(err)
+}
+
+// stalled is called by the timer.
+func (b *http2Body) stalled() {
+	if b.stream.call {
+		quiet := time.Since(time.Unix(0, b.stream.moved.Load()))
+		if left := b.stream.options.StallTimeout - quiet; left > 0 {
+			b.timer.Reset(left)
+			return
+		}
+	}
+	b.stream.expire(b.stream.control.SetReadDeadline)
 }

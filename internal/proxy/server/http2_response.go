@@ -62,6 +62,7 @@ func (x *http2Stream) send(method string, r *message.Response) (sent int64, err 
 				return sent, errLonger
 			}
 			timer.Reset(x.options.StallTimeout)
+			x.move()
 			if _, err := x.w.Write((*pooled)[:n]); err != nil {
 				return sent, errors.Join(message.ErrClientGone, err)
 			}
@@ -71,10 +72,23 @@ func (x *http2Stream) send(method string, r *message.Response) (sent int64, err 
 		case readErr == io.EOF && r.Length >= 0 && sent != r.Length:
 			return sent, errShorter
 		case readErr == io.EOF:
+			x.trail(r)
 			return sent, nil
 		case readErr != nil:
 			return sent, readErr
 		}
+	}
+}
+
+// trail sets the fields behind the body.
+func (x *http2Stream) trail(r *message.Response) {
+	if r.Trailer == nil {
+		return
+	}
+	h := x.w.Header()
+	for _, f := range r.Trailer() {
+		name := http.TrailerPrefix + f.Name
+		h[name] = append(h[name], f.Value)
 	}
 }
 

@@ -58,6 +58,9 @@ var ErrTimeout = http1.ErrTimeout
 func classify(ctx context.Context, err error) *Error {
 	var known *Error
 	cause := context.Cause(ctx)
+	if errors.As(cause, &known) {
+		return known
+	}
 	// A client that has left also ends its dial, with an error of no interest.
 	if gone := cause != nil && !errors.Is(cause, ErrTimeout); errors.As(err, &known) && (!gone || known.Kind == Unavailable) {
 		return known
@@ -77,6 +80,9 @@ func classify(ctx context.Context, err error) *Error {
 		dns         *net.DNSError
 		operation   *net.OpError
 	)
+	if text, ok := resetCause(err); ok {
+		return &Error{Network, "backend", text}
+	}
 	switch {
 	case errors.As(err, &certificate), errors.As(err, &hostname), errors.As(err, &authority),
 		errors.As(err, &invalid), errors.As(err, &alert), errors.As(err, &record),
@@ -86,7 +92,8 @@ func classify(ctx context.Context, err error) *Error {
 	case errors.As(err, &dns):
 		return &Error{Network, "dns", err.Error()}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
-		errors.Is(err, syscall.EPIPE), strings.Contains(err.Error(), "server closed idle connection"):
+		errors.Is(err, syscall.EPIPE), strings.Contains(err.Error(), "server closed idle connection"),
+		strings.HasPrefix(err.Error(), "http2: client conn"), strings.HasPrefix(err.Error(), "http2: server sent GOAWAY"):
 		return &Error{Network, "backend", "the connection was closed before the response"}
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &operation):
 		return &Error{Network, "connection", err.Error()}

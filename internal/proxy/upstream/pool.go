@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"reflect"
 	"strconv"
@@ -29,6 +30,7 @@ type Pool struct {
 	upstream way.Upstream
 	skip     bool
 	client   http1.Client
+	http2    *http2Client // in the place of client
 	requests atomic.Uint64
 	dials    atomic.Uint64
 }
@@ -71,6 +73,29 @@ func NewPool(u way.Upstream, skip bool, o Options) *Pool {
 		n, _ := strconv.ParseUint(lane, 10, 64)
 		return o.dial(ctx, paths(&p.upstream, n+p.dials.Add(1)*uint64(len(u.Destinations))))
 	})
+}
+
+// NewHTTP2Pool makes a pool for a way to one destination that speaks HTTP/2: by
+// prior knowledge, or with TLS by its handshake, in which the destination's
+// address is the server's name.
+func NewHTTP2Pool(u way.Upstream, secure bool, o Options) *Pool {
+	o.setDefaults()
+	p := &Pool{upstream: u}
+	p.http2 = &http2Client{secure: secure, idle: o.IdleTimeout, dial: func(ctx context.Context) (net.Conn, error) {
+		conn, err := o.dial(ctx, paths(&u, p.dials.Add(1)))
+		if err != nil || !secure {
+			return conn, err
+		}
+		c := tlsConfig(o, false)
+		c.NextProtos = []string{"h2"}
+		conn, err = handshake(ctx, conn, c, u.Destinations[0].Address.Addr().String())
+		if err == nil && conn.(*tls.Conn).ConnectionState().NegotiatedProtocol != "h2" {
+			conn.Close()
+			return nil, &Error{TLS, "tls", "the backend did not choose HTTP/2 in the handshake"}
+		}
+		return conn, err
+	}}
+	return p
 }
 
 // NewInternetPool makes a pool for backends that are reached by name.
@@ -147,7 +172,13 @@ func (p *Pool) Serves(u *way.Upstream, skip bool) bool {
 }
 
 // Retire closes idle connections now and the others when their exchange ends.
-func (p *Pool) Retire() { p.client.Retire() }
+func (p *Pool) Retire() {
+	if p.http2 != nil {
+		p.http2.retire()
+		return
+	}
+	p.client.Retire()
+}
 
 // Request is what is sent to a backend.
 type Request struct {
@@ -168,6 +199,8 @@ type Request struct {
 	Body   io.Reader
 	Length int64
 	Replay []byte
+	// Trailer is message.Request's. HTTP/2 sends it.
+	Trailer http.Header
 	// Timeout is how long the backend may be silent; see http1.Request.
 	Timeout time.Duration
 	// Switch allows the backend to take the connection over for another
@@ -221,7 +254,13 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 	if err := p.unusable(); err != nil {
 		return nil, err
 	}
-	response, err := p.client.Do(ctx, p.key(r), r.convert())
+	var response *message.Response
+	var err error
+	if p.http2 != nil {
+		response, err = p.http2.do(ctx, r)
+	} else {
+		response, err = p.client.Do(ctx, p.key(r), r.convert())
+	}
 	if err != nil {
 		return nil, classify(ctx, err)
 	}

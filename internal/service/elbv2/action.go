@@ -252,6 +252,12 @@ func (s scope) checkActions(r store.Reader, lb *resource.LoadBalancer, protocol 
 		if isHTTP(g.Protocol) != isHTTP(protocol) || !isHTTP(protocol) && g.Protocol != protocol && g.Protocol != "TCP_UDP" {
 			return wire.Errorf(400, "IncompatibleProtocols", "A listener with protocol '%s' cannot forward to target group '%s' with protocol '%s'", protocol, g.ARN, g.Protocol)
 		}
+		if g.ProtocolVersion != "" && protocol != "HTTPS" {
+			return badAction("Listener protocol '%s' is not supported with a target group with the protocol-version '%s'", protocol, g.ProtocolVersion)
+		}
+		if g.ProtocolVersion != "" && len(actions) > 1 {
+			return badAction("Actions before 'forward' are not supported with a target group with the protocol-version '%s'", g.ProtocolVersion)
+		}
 		for _, other := range balancersOf(r, g.ARN) {
 			if other != lb.ARN {
 				return wire.Errorf(400, "TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", g.ARN)

@@ -134,10 +134,6 @@ func TestApplicationGroups(t *testing.T) {
 		*g.HealthCheckTimeoutSeconds != 5 || *g.HealthCheckIntervalSeconds != 30 || *g.HealthyThresholdCount != 5 || *g.UnhealthyThresholdCount != 2 {
 		t.Errorf("target group = %+v", g)
 	}
-	for version, code := range map[string]string{"HTTP2": "InvalidConfigurationRequest", "GRPC": "InvalidConfigurationRequest"} {
-		_, err := f.CreateTargetGroup(f.ctx, f.groupInput("x", web, func(in *api.CreateTargetGroupInput) { in.ProtocolVersion = &version }))
-		wantError(t, err, code, version)
-	}
 	_, err := f.CreateTargetGroup(f.ctx, f.groupInput("x", web, func(in *api.CreateTargetGroupInput) { in.HealthCheckProtocol = wire.Ptr("TCP") }))
 	wantError(t, err, "ValidationError", "'TCP'")
 	_, err = f.CreateTargetGroup(f.ctx, f.groupInput("x", web, func(in *api.CreateTargetGroupInput) { in.Matcher = &api.Matcher{HttpCode: wire.Ptr("200,450-500")} }))

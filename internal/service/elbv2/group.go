@@ -1,9 +1,11 @@
 package elbv2
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
@@ -51,6 +53,12 @@ func (s *Service) CreateTargetGroup(ctx context.Context, in *api.CreateTargetGro
 	return &api.CreateTargetGroupOutput{TargetGroups: []*api.TargetGroup{shown}}, nil
 }
 
+// defaultVersion is the protocol version of HTTP and HTTPS target groups that
+// is not stored.
+const defaultVersion = "HTTP1"
+
+var protocolVersions = []string{defaultVersion, resource.VersionHTTP2, resource.VersionGRPC}
+
 // readGroup reads what a request asks for, in so far as that can be told
 // without looking anything up.
 func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
@@ -78,12 +86,15 @@ func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
 		return nil, invalid("A port must be specified")
 	case g.VPC == "":
 		return nil, invalid("A VPC ID must be specified")
-	case isHTTP(g.Protocol) && wire.Val(in.ProtocolVersion) != "" && *in.ProtocolVersion != "HTTP1":
-		return nil, unsupported("Target groups with protocol version '%s' are not supported by Isthmus yet; 'HTTP1' is", *in.ProtocolVersion)
+	case isHTTP(g.Protocol) && !slices.Contains(protocolVersions, cmp.Or(wire.Val(in.ProtocolVersion), defaultVersion)):
+		return nil, invalid("Protocol version '%s' must be one of '%s'", *in.ProtocolVersion, strings.Join(protocolVersions, ", "))
 	case !isHTTP(g.Protocol) && wire.Val(in.ProtocolVersion) != "":
 		return nil, unsupported("A protocol version cannot be specified for target groups with protocol '%s'", g.Protocol)
 	case wire.Val(in.IpAddressType) == "ipv6":
 		return nil, unsupported("The IP address type 'ipv6' is not supported by Isthmus yet; 'ipv4' is")
+	}
+	if v := wire.Val(in.ProtocolVersion); v != defaultVersion {
+		g.ProtocolVersion = v
 	}
 	var none resource.HealthCheck
 	if g.TargetType == resource.TargetALB {
@@ -106,7 +117,7 @@ func readGroup(in *api.CreateTargetGroupInput) (*resource.TargetGroup, error) {
 
 // sameSettings says whether two groups would be the same if made now.
 func sameSettings(a, b *resource.TargetGroup) bool {
-	return a.Protocol == b.Protocol && a.Port == b.Port && a.VPC == b.VPC && a.TargetType == b.TargetType &&
+	return a.Protocol == b.Protocol && a.ProtocolVersion == b.ProtocolVersion && a.Port == b.Port && a.VPC == b.VPC && a.TargetType == b.TargetType &&
 		a.HealthCheck == b.HealthCheck && maps.Equal(a.Tags, b.Tags)
 }
 
@@ -271,11 +282,14 @@ func showGroup(r store.Reader, g *resource.TargetGroup) *api.TargetGroup {
 		IpAddressType:              wire.Ptr("ipv4"),
 	}
 	if isHTTP(g.Protocol) {
-		out.ProtocolVersion = wire.Ptr("HTTP1")
+		out.ProtocolVersion = wire.Ptr(cmp.Or(g.ProtocolVersion, defaultVersion))
 	}
 	if h.Protocol != "TCP" {
 		out.HealthCheckPath = wire.Ptr(h.Path)
 		out.Matcher = &api.Matcher{HttpCode: wire.Ptr(h.Matcher)}
+		if g.ProtocolVersion == resource.VersionGRPC {
+			out.Matcher = &api.Matcher{GrpcCode: wire.Ptr(h.Matcher)}
+		}
 	}
 	return out
 }

@@ -67,7 +67,7 @@ func TestCreateTargetGroupRefuses(t *testing.T) {
 	}{
 		"lambda":            {func(in *input) { in.TargetType = wire.Ptr("lambda") }, "InvalidConfigurationRequest", "'lambda'"},
 		"TLS":               {func(in *input) { in.Protocol = wire.Ptr("TLS") }, "InvalidConfigurationRequest", "'TLS'"},
-		"gRPC over HTTPS":   {func(in *input) { in.Protocol, in.ProtocolVersion = wire.Ptr("HTTPS"), wire.Ptr("GRPC") }, "InvalidConfigurationRequest", "'GRPC'"},
+		"unknown version":   {func(in *input) { in.Protocol, in.ProtocolVersion = wire.Ptr("HTTPS"), wire.Ptr("HTTP3") }, "ValidationError", "'HTTP3' must be one of 'HTTP1, HTTP2, GRPC'"},
 		"no protocol":       {func(in *input) { in.Protocol = nil }, "ValidationError", "A protocol must be specified"},
 		"no port":           {func(in *input) { in.Port = nil }, "ValidationError", "A port must be specified"},
 		"no VPC":            {func(in *input) { in.VpcId = nil }, "ValidationError", "A VPC ID must be specified"},
@@ -88,7 +88,7 @@ func TestCreateTargetGroupRefuses(t *testing.T) {
 		"path and fragment": {http(func(in *input) { in.HealthCheckPath = wire.Ptr("/a#b") }), "ValidationError", "Health check path"},
 		"escaped wrongly":   {http(func(in *input) { in.HealthCheckPath = wire.Ptr("/%zz") }), "ValidationError", "Health check path"},
 		"matcher":           {http(func(in *input) { in.Matcher = &api.Matcher{HttpCode: wire.Ptr("100")} }), "ValidationError", "matcher"},
-		"gRPC matcher":      {http(func(in *input) { in.Matcher = &api.Matcher{GrpcCode: wire.Ptr("0")} }), "InvalidConfigurationRequest", "gRPC"},
+		"gRPC matcher":      {http(func(in *input) { in.Matcher = &api.Matcher{GrpcCode: wire.Ptr("0")} }), "ValidationError", "Health check matcher HTTP code cannot be empty"},
 		"timeout": {func(in *input) {
 			in.HealthCheckIntervalSeconds, in.HealthCheckTimeoutSeconds = wire.Ptr(int64(10)), wire.Ptr(int64(11))
 		}, "ValidationError", "interval must be greater than or equal to the timeout"},

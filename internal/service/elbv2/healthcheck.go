@@ -26,6 +26,11 @@ const (
 	// For Application Load Balancers.
 	defaultTimeoutApplication = 5
 	defaultMatcherApplication = "200"
+
+	// Of the protocol version GRPC: a method that no target has, and the status
+	// that says so.
+	defaultPathGRPC    = "/AWS.ALB/healthcheck"
+	defaultMatcherGRPC = "12"
 )
 
 // changeHealthCheck is the health check of a group with the settings of a
@@ -40,11 +45,18 @@ func changeHealthCheck(g *resource.TargetGroup, h resource.HealthCheck, in *api.
 	set(&h.Protocol, in.HealthCheckProtocol)
 	set(&h.Port, in.HealthCheckPort)
 	set(&h.Path, in.HealthCheckPath)
-	if in.Matcher != nil {
-		if wire.Val(in.Matcher.GrpcCode) != "" {
-			return h, unsupported("gRPC codes are not supported for health checks of target groups with protocol '%s'", protocol)
+	if m := in.Matcher; m != nil {
+		code, other, name := m.HttpCode, m.GrpcCode, "HTTP"
+		if g.ProtocolVersion == resource.VersionGRPC {
+			code, other, name = m.GrpcCode, m.HttpCode, "GRPC"
 		}
-		set(&h.Matcher, in.Matcher.HttpCode)
+		switch {
+		case wire.Val(other) != "" && wire.Val(code) == "":
+			return h, invalid("Health check matcher %s code cannot be empty", name)
+		case wire.Val(other) != "":
+			return h, invalid("A health check matcher cannot have both an HTTP code and a GRPC code")
+		}
+		set(&h.Matcher, code)
 	}
 	setNumber(&h.IntervalSeconds, in.HealthCheckIntervalSeconds)
 	setNumber(&h.TimeoutSeconds, in.HealthCheckTimeoutSeconds)
@@ -63,8 +75,8 @@ func changeHealthCheck(g *resource.TargetGroup, h resource.HealthCheck, in *api.
 		}
 		h.Path, h.Matcher = "", ""
 	}
-	h = withDefaults(protocol, h)
-	return h, checkHealthCheck(protocol, h)
+	h = withDefaults(g, h)
+	return h, checkHealthCheck(g, h)
 }
 
 func set(to *string, value *string) {
@@ -80,8 +92,8 @@ func setNumber(to *int, value *int64) {
 }
 
 // withDefaults fills in what is not set.
-func withDefaults(protocol string, h resource.HealthCheck) resource.HealthCheck {
-	application := isHTTP(protocol)
+func withDefaults(g *resource.TargetGroup, h resource.HealthCheck) resource.HealthCheck {
+	application := isHTTP(g.Protocol)
 	if application {
 		fill(&h.Protocol, "HTTP")
 	}
@@ -99,6 +111,10 @@ func withDefaults(protocol string, h resource.HealthCheck) resource.HealthCheck 
 	}
 	// A short interval alone must not make a request invalid.
 	fill(&h.TimeoutSeconds, min(timeout, h.IntervalSeconds))
+	if g.ProtocolVersion == resource.VersionGRPC {
+		fill(&h.Path, defaultPathGRPC)
+		fill(&h.Matcher, defaultMatcherGRPC)
+	}
 	if h.Protocol != "TCP" {
 		fill(&h.Path, defaultPath)
 		if application {
@@ -119,7 +135,7 @@ func fill[T comparable](to *T, value T) {
 // pathForm is what a path with its query may be made of.
 var pathForm = regexp.MustCompile(`^/[!"$-~]*$`)
 
-func checkHealthCheck(protocol string, h resource.HealthCheck) error {
+func checkHealthCheck(g *resource.TargetGroup, h resource.HealthCheck) error {
 	switch h.Protocol {
 	case "TCP", "HTTP", "HTTPS":
 	default:
@@ -137,9 +153,15 @@ func checkHealthCheck(protocol string, h resource.HealthCheck) error {
 	if _, err := url.ParseRequestURI(h.Path); err != nil || !pathForm.MatchString(h.Path) {
 		return invalid("Health check path '%s' must begin with '/' and can only contain printable ASCII characters, without spaces", h.Path)
 	}
+	if g.ProtocolVersion == resource.VersionGRPC {
+		if _, err := health.ParseGRPCMatcher(h.Matcher); err != nil {
+			return invalid("Health check matcher GRPC code '%s' must be within '0-99' inclusive", h.Matcher)
+		}
+		return nil
+	}
 	m, err := health.ParseMatcher(h.Matcher)
 	most := 599
-	if isHTTP(protocol) {
+	if isHTTP(g.Protocol) {
 		most = 499
 	}
 	if err != nil || m.Highest() > most {

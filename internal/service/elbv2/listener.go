@@ -162,6 +162,11 @@ func (s *Service) ModifyListener(ctx context.Context, in *api.ModifyListenerInpu
 		if err := sc.checkListener(tx, lb, l); err != nil {
 			return err
 		}
+		for _, rule := range rules(tx, l.ARN) { // of which another protocol may be too little
+			if err := sc.checkActions(tx, lb, l.Protocol, rule.Actions); err != nil {
+				return err
+			}
+		}
 		if err := sc.secure(tx, l, security{in.SslPolicy, in.Certificates, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
 			return err
 		}

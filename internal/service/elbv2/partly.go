@@ -5,7 +5,7 @@ var Partly = map[string]string{
 	"CreateLoadBalancer":           "internal Application and Network Load Balancers over IPv4 only",
 	"SetIpAddressType":             "to ipv4 only",
 	"ModifyLoadBalancerAttributes": "no logs, no client routing policy, no secondary addresses",
-	"CreateTargetGroup":            "of instances, IPv4 addresses and Application Load Balancers, for HTTP and HTTPS (HTTP1), TCP, UDP and TCP_UDP only",
+	"CreateTargetGroup":            "of instances, IPv4 addresses and Application Load Balancers, for HTTP, HTTPS, TCP, UDP and TCP_UDP only",
 	"ModifyTargetGroupAttributes":  "PROXY protocol for TCP only; for TCP and UDP no stickiness and no thresholds of health",
 	"CreateListener":               "HTTP and HTTPS; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication by Cognito, mutual TLS by passthrough only",
 	"ModifyListener":               "HTTP and HTTPS; TCP, UDP and TCP_UDP, forwarding to one target group; no TLS, no authentication by Cognito, mutual TLS by passthrough only",
