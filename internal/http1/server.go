@@ -78,9 +78,10 @@ type Server struct {
 	mu        sync.Mutex
 	closing   chan struct{} // closed by Shutdown and Drain
 	closed    bool
+	aborted   bool // patience has ended
 	listeners map[net.Listener]struct{}
 	conns     map[*serverConn]struct{}
-	emptied   chan struct{} // closed when the last connection ends after Shutdown
+	emptied   chan struct{} // closed when nothing is accepted any more, and the last connection has ended
 }
 
 // NewServer makes a server.
@@ -211,22 +212,30 @@ func (s *Server) untrack(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.checkEmpty()
 }
 
+// add takes a connection in. One that was accepted while the listener was being
+// closed is served as others are: its client may have sent a request.
 func (s *Server) add(c *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
+	if !s.aborted {
 		s.conns[c] = struct{}{}
 	}
-	return !s.closed
+	return !s.aborted
 }
 
 func (s *Server) remove(c *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if s.closed && len(s.conns) == 0 {
+	s.checkEmpty()
+}
+
+// checkEmpty is called with the lock held when something has ended.
+func (s *Server) checkEmpty() {
+	if s.closed && len(s.conns) == 0 && len(s.listeners) == 0 {
 		close(s.emptied)
 	}
 }
@@ -251,9 +260,7 @@ func (s *Server) end(ctx context.Context, dismiss bool) error {
 		for l := range s.listeners {
 			l.Close()
 		}
-		if len(s.conns) == 0 {
-			close(s.emptied)
-		}
+		s.checkEmpty()
 	}
 	if dismiss && s.dismissed.CompareAndSwap(false, true) {
 		for c := range s.conns {
@@ -267,6 +274,7 @@ func (s *Server) end(ctx context.Context, dismiss bool) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
+	s.aborted = true
 	for c := range s.conns {
 		c.abort(ErrShutdown)
 	}
