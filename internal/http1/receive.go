@@ -57,6 +57,8 @@ func (c *serverConn) awaitFirst() {
 // readable is the socket's callback; see syscall.RawConn. It returns false to
 // be called again when something has come.
 func (c *serverConn) readable(fd uintptr) bool {
+	c.fd, c.held = fd, true // until the callback returns
+	defer func() { c.held = false }()
 	for {
 		if c.in.buffered() == 0 || c.partial {
 			drained, err := c.in.poll(fd)

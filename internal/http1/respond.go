@@ -107,6 +107,14 @@ func (c *serverConn) write(b []byte) error {
 		}
 		return nil
 	}
+	if c.held {
+		n, err := writeNow(c.fd, b)
+		if b = b[n:]; err == nil {
+			return nil
+		} else if err != errAgain {
+			return errors.Join(ErrGone, err)
+		}
+	}
 	c.out, c.outErr = b, nil
 	err := c.in.raw.Write(c.onWritable)
 	if c.out = nil; c.blocked {

@@ -54,6 +54,8 @@ type serverConn struct {
 	switched *Response // with a tunnel
 
 	onReadable, onWritable func(fd uintptr) bool // the socket's callbacks
+	fd                     uintptr
+	held                   bool // the socket is within a callback, and fd is good
 
 	out     []byte // what is being written
 	outErr  error
