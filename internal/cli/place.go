@@ -12,24 +12,29 @@ import (
 // claimData makes the data directory, or takes it if it is empty, and gives it
 // to the control process.
 func claimData(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+	return claim("data directory", "--data-dir", dir, uidControl, 0o700)
+}
+
+// claim makes a directory that a flag names, and gives it to a user.
+func claim(what, flag, dir string, uid int, mode os.FileMode) error {
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return fmt.Errorf("make %s: %w", what, err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return fmt.Errorf("examine data directory: %w", err)
+		return fmt.Errorf("examine %s: %w", what, err)
 	}
-	if info.Sys().(*syscall.Stat_t).Uid != uidControl {
+	if info.Sys().(*syscall.Stat_t).Uid != uint32(uid) {
 		files, err := os.ReadDir(dir)
 		if err != nil {
-			return fmt.Errorf("examine data directory: %w", err)
+			return fmt.Errorf("examine %s: %w", what, err)
 		}
 		if len(files) > 0 {
-			return fmt.Errorf("data directory %s is not empty and not Isthmus's: name another with --data-dir", dir)
+			return fmt.Errorf("%s %s is not empty and not Isthmus's: name another with %s", what, dir, flag)
 		}
 	}
-	if err := errors.Join(os.Chown(dir, uidControl, gid), os.Chmod(dir, 0o700)); err != nil {
-		return fmt.Errorf("claim data directory: %w", err)
+	if err := errors.Join(os.Chown(dir, uid, gid), os.Chmod(dir, mode)); err != nil {
+		return fmt.Errorf("claim %s: %w", what, err)
 	}
 	return reachable(dir)
 }

@@ -114,6 +114,7 @@ type controlCmd struct {
 	EtcdEndpoints []string
 	Region        string
 	Feed          string
+	AccessLogs    bool
 }
 
 func (c *controlCmd) Run(ctx context.Context, env *Env) error {
@@ -128,7 +129,7 @@ func (c *controlCmd) Run(ctx context.Context, env *Env) error {
 		}
 		return control.Main(ctx, control.Config{
 			DataDir: c.DataDir, EtcdEndpoints: c.EtcdEndpoints, Region: c.Region,
-			API: api, Feed: subscribers, Allow: allow, Log: c.logger("control", env),
+			AccessLogs: c.AccessLogs, API: api, Feed: subscribers, Allow: allow, Log: c.logger("control", env),
 		})
 	})
 }
@@ -136,6 +137,9 @@ func (c *controlCmd) Run(ctx context.Context, env *Env) error {
 func (c *controlCmd) args() []string {
 	args := append([]string{"control"}, c.logFlags.args()...)
 	args = append(args, "--region", c.Region, "--feed", c.Feed)
+	if c.AccessLogs {
+		args = append(args, "--access-logs")
+	}
 	if len(c.EtcdEndpoints) > 0 {
 		return append(args, "--etcd-endpoints", strings.Join(c.EtcdEndpoints, ","))
 	}
@@ -166,6 +170,7 @@ type gatewayCmd struct {
 	Listeners   int // how many were handed over, before those of privateListen
 
 	PublicThroughEndpoints bool
+	AccessLogDir           string
 }
 
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
@@ -181,11 +186,19 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 		log := c.logger("gateway", env)
 		access, closer := c.accessLog("gateway", env)
 		defer closer.Close()
+		var stageLogs *os.Root
+		if c.AccessLogDir != "" {
+			var err error
+			if stageLogs, err = os.OpenRoot(c.AccessLogDir); err != nil {
+				return fmt.Errorf("open directory of access logs: %w", err)
+			}
+			defer stageLogs.Close()
+		}
 		return gateway.Main(ctx, gateway.Process{
 			Listeners: listeners[:c.Listeners], HTTP: listeners[c.Listeners], HTTPS: listeners[c.Listeners+1],
 			Feed: c.Feed, Drain: drainTime, Log: log,
 			Options: gateway.Options{
-				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, Access: access,
+				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, StageLogs: stageLogs, Access: access,
 			},
 		})
 	})
@@ -202,6 +215,9 @@ func (c *gatewayCmd) args() []string {
 	}
 	if c.PublicThroughEndpoints {
 		args = append(args, "--public-through-endpoints")
+	}
+	if c.AccessLogDir != "" {
+		args = append(args, "--access-log-dir", c.AccessLogDir)
 	}
 	return args
 }

@@ -38,6 +38,7 @@ type serveCmd struct {
 	DNSListen              netip.AddrPort `name:"dns-listen" help:"Address at which names are answered for this machine; loopback only." placeholder:"IP:PORT"`
 	DNSForward             netip.AddrPort `name:"dns-forward" help:"Resolver that is asked about names of the outside; nobody is if it is not given." placeholder:"IP:PORT"`
 	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
+	AccessLogDir           string         `help:"Directory in which the access logs of stages are kept, a file for each log group: ACCOUNT/GROUP.log." placeholder:"DIR"`
 	ALBAccessLog           string         `name:"alb-access-log" help:"Directory in which the access logs of Application Load Balancers are kept, in AWS's format, a file for each node." placeholder:"DIR"`
 	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
 	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
@@ -50,7 +51,7 @@ packets keep flowing until isthmus down.`,
 		"isthmus serve",
 		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
 		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
-		"isthmus serve --alb-access-log /var/log/isthmus",
+		"isthmus serve --access-log-dir /var/log/isthmus/apis --alb-access-log /var/log/isthmus/balancers",
 		"isthmus serve --run-dir /tmp/i/run --data-dir /srv/i   # a second instance, in another network namespace",
 	)
 }
@@ -134,6 +135,15 @@ func (c *serveCmd) prepare(dir node.Dir) error {
 	if err := c.prepareAccessLog(); err != nil {
 		return err
 	}
+	if c.AccessLogDir != "" {
+		var err error
+		if c.AccessLogDir, err = filepath.Abs(c.AccessLogDir); err != nil {
+			return err
+		}
+		if err := claim("directory of access logs", "--access-log-dir", c.AccessLogDir, uidGateway, 0o750); err != nil {
+			return err
+		}
+	}
 	if len(c.EtcdEndpoints) > 0 {
 		return nil
 	}
@@ -191,7 +201,7 @@ func (s *server) close() {
 // the control process, the node's first tables, and with the ENIs that these
 // bring the processes that run inside them.
 func (s *server) bringUp(ctx context.Context) (err error) {
-	control := controlCmd{logFlags: s.logFlags, DataDir: s.DataDir, EtcdEndpoints: s.EtcdEndpoints, Region: s.Region, Feed: s.dir.Feed()}
+	control := controlCmd{logFlags: s.logFlags, DataDir: s.DataDir, EtcdEndpoints: s.EtcdEndpoints, Region: s.Region, Feed: s.dir.Feed(), AccessLogs: s.AccessLogDir != ""}
 	at, err := s.sup.Start(supervise.Spec{
 		Name: "control", Args: control.args(), UID: uidControl, GID: gid, Listen: []string{s.APIListen.String()},
 	})
@@ -219,7 +229,7 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 			s.log.Error("expire flows", "error", err)
 		}
 	})
-	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints}
+	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints, AccessLogDir: s.AccessLogDir}
 	if at, err = s.inside(ctx, supervise.Spec{
 		Name: node.OwnerGateway, Args: gateway.args(), UID: uidGateway, Listen: []string{s.GatewayListen.String()}, Inside: privateListen,
 	}); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/isthmus-net/isthmus/internal/gateway/accesslog"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
 )
@@ -96,7 +97,7 @@ type scope struct {
 func restStage(s *resource.RestStage, d *resource.RestDeployment, sc scope) config.Stage {
 	out := config.Stage{
 		Name: s.Name, Deployment: d.ID, Variables: s.Variables,
-		Policy: d.Policy, BinaryMediaTypes: d.BinaryMediaTypes,
+		Policy: d.Policy, BinaryMediaTypes: d.BinaryMediaTypes, AccessLog: accessLog(s.AccessLog, s.Meta),
 	}
 	for _, r := range d.Resources {
 		for _, method := range sortedKeys(r.Methods) {
@@ -172,7 +173,7 @@ func resolveREST(out *config.Integration, i *resource.RestIntegration, sc scope)
 }
 
 func httpStage(s *resource.HTTPStage, d *resource.HTTPDeployment, sc scope) config.Stage {
-	out := config.Stage{Name: s.Name, Deployment: d.ID, Variables: s.Variables, CORS: cors(d.CORS)}
+	out := config.Stage{Name: s.Name, Deployment: d.ID, Variables: s.Variables, CORS: cors(d.CORS), AccessLog: accessLog(s.AccessLog, s.Meta)}
 	integrations := make(map[string]*config.Integration, len(d.Integrations))
 	for _, i := range d.Integrations {
 		integrations[i.ID] = httpIntegration(i, sc)
@@ -241,6 +242,18 @@ func cors(c *resource.CORS) *config.CORS {
 		out.MaxAgeSeconds = &age
 	}
 	return out
+}
+
+// accessLog is nil unless there are both a destination and a format.
+func accessLog(l *resource.AccessLog, of resource.Meta) *config.AccessLog {
+	if l == nil || l.Format == "" {
+		return nil
+	}
+	group, err := accesslog.Group(l.Destination, of.Region, of.Account)
+	if err != nil { // the services let no other in, but older ones did
+		return nil
+	}
+	return &config.AccessLog{Format: l.Format, Path: accesslog.Path(of.Account, group)}
 }
 
 func compareRoutes(a, b config.Route) int {

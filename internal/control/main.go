@@ -26,6 +26,7 @@ type Config struct {
 	Region        string
 	API           net.Listener // AWS API
 	Feed          net.Listener // Unix socket
+	AccessLogs    bool         // the gateway keeps access logs of stages
 	// Allow says which user may subscribe as which role, but for load
 	// balancers' nodes, of which the tables tell.
 	Allow func(role feed.Role, uid int) bool
@@ -84,7 +85,7 @@ func Main(ctx context.Context, c Config) (err error) {
 	api := &http.Server{
 		Handler: publicKeys(db, c.Region, wire.NewHandler(wire.Options{
 			DefaultRegion: c.Region, OneRegion: true, Reserved: []string{vpc.ServiceAccount(c.Region)}, Log: c.Log,
-		}, service.All(db)...)),
+		}, service.All(db, c.AccessLogs)...)),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

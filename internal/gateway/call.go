@@ -41,6 +41,9 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 		return nil, x.failUpstream(failed)
 	}
 	x.integrationStatus = response.Status
+	if x.stage.log != nil {
+		x.endpointIDs = [2]string{endpointID(response.Header), response.Header.Get("x-amz-id-2")}
+	}
 	if out.Method == "HEAD" && x.request.Method != "HEAD" {
 		// The length is of a body that the client asked for and the backend was not.
 		response.Length = 0

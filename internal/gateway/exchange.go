@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
@@ -49,8 +50,20 @@ type exchange struct {
 	integrationStarted time.Time
 	integrationLatency time.Duration
 	integrationStatus  int
+	// endpointIDs are the backend's ids of the request, as AWS's services give
+	// them, for the stage's log.
+	endpointIDs [2]string
 	// cause is "layer: cause" of a failure; it is for the log, not the client.
 	cause string
+	// failure is that of an answer that the gateway gave by itself, and
+	// errorMessage what its body says.
+	failure      failure
+	errorMessage string
+
+	// What is known when the answer was sent.
+	status  int
+	sent    int64 // bytes of the body
+	latency time.Duration
 }
 
 func (x *exchange) RequestHeader(name string) []string { return x.request.Header.Values(name) }
@@ -111,7 +124,9 @@ func (x *exchange) Context(name string) (string, bool) {
 	value := ""
 	switch name {
 	case "requestId":
-		value = x.requestID
+		if value = x.requestID; x.api != nil && x.api.Kind == config.HTTP {
+			value = x.extendedID // the two are the same for HTTP APIs, whose clients get this one
+		}
 	case "extendedRequestId":
 		value = x.extendedID
 	case "httpMethod":
@@ -148,18 +163,32 @@ func (x *exchange) Context(name string) (string, bool) {
 		if x.stage != nil {
 			value = x.stage.Name
 		}
-	case "resourceId", "resourcePath", "routeKey":
+	case "resourceId":
 		if x.route != nil {
-			value = map[string]string{"resourceId": x.route.ID, "resourcePath": x.route.Path, "routeKey": x.route.Key}[name]
+			value = x.route.ID
+		}
+	case "resourcePath":
+		if x.route != nil {
+			value = x.route.Path
+		}
+	case "routeKey":
+		if x.route != nil {
+			value = x.route.Key
 		}
 	case "awsEndpointRequestId":
 		if x.response != nil {
-			if value = x.response.Header.Get("x-amz-request-id"); value == "" {
-				value = x.response.Header.Get("x-amzn-RequestId")
-			}
+			value = endpointID(x.response.Header)
 		}
 	}
 	return value, value != ""
+}
+
+// endpointID is the id that one of AWS's services gave a request.
+func endpointID(h message.Header) string {
+	if id := h.Get("x-amz-request-id"); id != "" {
+		return id
+	}
+	return h.Get("x-amzn-RequestId")
 }
 
 // stagePath is the path with the stage before it, as backends of HTTP APIs

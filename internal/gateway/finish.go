@@ -30,11 +30,20 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 	if r.Header.Get("Content-Length") == "" && r.Length > 0 {
 		setLength(r)
 	}
-	r.Done = func(sent int64, err error) { x.log(r, sent, err) }
+	r.Done = func(sent int64, err error) { x.done(r, sent, err) }
 	return r
 }
 
-// log writes the access log's line. The names are those of the $context
+// done keeps account of the exchange.
+func (x *exchange) done(r *message.Response, sent int64, err error) {
+	x.status, x.sent, x.latency = r.Status, sent, time.Since(x.start)
+	x.log(r, sent, err)
+	if x.stage != nil && x.stage.log != nil {
+		x.stage.log.write(x)
+	}
+}
+
+// log writes the line of the gateway's own log. The names are those of the $context
 // variables.
 func (x *exchange) log(r *message.Response, sent int64, err error) {
 	level := slog.LevelInfo
@@ -61,7 +70,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 	line.Text("userAgent", x.request.Header.Get("User-Agent"))
 	line.Int("status", int64(r.Status))
 	line.Int("responseLength", sent)
-	line.Int("responseLatency", time.Since(x.start).Milliseconds())
+	line.Int("responseLatency", x.latency.Milliseconds())
 	if x.endpoint != nil {
 		line.Text("vpceId", x.endpoint.ID)
 		line.Text("vpcId", x.endpoint.VPC)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,8 @@ type Options struct {
 	// PublicThroughEndpoints lets public APIs be called through interface
 	// endpoints too, which AWS refuses.
 	PublicThroughEndpoints bool
+	// StageLogs is the directory of stages' access logs; nil if they write none.
+	StageLogs *os.Root
 	// Access gets a line for each request, Log what concerns the process.
 	Access *linelog.Log
 	Log    *slog.Logger
@@ -63,13 +66,14 @@ type Gateway struct {
 	current  atomic.Pointer[snapshot]
 	applying sync.Mutex
 	trust    trust                   // guarded by applying
+	logs     logFiles                // guarded by applying
 	internet map[bool]*upstream.Pool // by whether verification is skipped
 }
 
 // New makes a gateway that serves nothing yet.
 func New(o Options) *Gateway {
 	o.setDefaults()
-	g := &Gateway{options: o, internet: map[bool]*upstream.Pool{}}
+	g := &Gateway{options: o, internet: map[bool]*upstream.Pool{}, logs: logFiles{dir: o.StageLogs}}
 	for _, skip := range []bool{false, true} {
 		g.internet[skip] = upstream.NewInternetPool(skip, o.Upstream)
 	}
@@ -86,13 +90,22 @@ func (g *Gateway) Apply(c *config.Config) {
 	defer g.applying.Unlock()
 	next, problems := compile(c)
 	unused := next.usePools(g.current.Load(), c, g.trust.options(g.options.Upstream, c.Authority), g.internet)
+	problems = append(problems, g.logs.use(next, g.options.Log)...)
 	g.current.Store(next)
 	for _, pool := range unused {
 		pool.Retire()
 	}
 	for _, err := range problems {
-		g.options.Log.Warn("route can't be served", "error", err)
+		g.options.Log.Warn("configuration can't be served as it is", "error", err)
 	}
+}
+
+// Close returns when the access logs of stages are written. No request is under
+// way, and none may come.
+func (g *Gateway) Close() {
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	g.logs.close()
 }
 
 // Handle answers a request. It is a message.Handler.

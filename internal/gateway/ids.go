@@ -38,6 +38,16 @@ func newExtendedID() string {
 	return base64.StdEncoding.EncodeToString(b[:11])
 }
 
+// rootOf is the trace's own id in a value of X-Amzn-Trace-Id.
+func rootOf(value string) string {
+	for field := range strings.SplitSeq(value, ";") {
+		if root, ok := strings.CutPrefix(strings.TrimSpace(field), "Root="); ok {
+			return root
+		}
+	}
+	return ""
+}
+
 // traceID is the value of X-Amzn-Trace-Id: the client's if it has a root, else
 // a new one.
 func traceID(client string, now time.Time) string {

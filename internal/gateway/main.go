@@ -64,6 +64,7 @@ func Main(ctx context.Context, p Process) error {
 	p.Options.Caller = asker.ask
 	p.Options.Log, p.Server.Log = p.Log, p.Log
 	g := New(p.Options)
+	defer g.Close()
 	ready := make(chan struct{}, 1)
 	client = feed.Dial(feed.ClientOptions{
 		Path: p.Feed, Role: "gateway", Log: p.Log,

@@ -143,6 +143,7 @@ func (x *exchange) deny(d policy.Decision, cause string) *message.Response {
 	if d.Outcome == policy.ExplicitDeny {
 		text += " with an explicit deny"
 	}
+	x.errorMessage = text
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)

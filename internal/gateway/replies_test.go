@@ -414,10 +414,8 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// Every context variable that mappings accept has a value.
-func TestContextVariables(t *testing.T) {
-	c := configured(upstreamTo(1), restAPI(config.Route{Method: "GET", Path: "/x"}))
-	s, _ := compile(c)
+// contextExchange is an exchange of which everything is known.
+func contextExchange(s *snapshot) *exchange {
 	x := &exchange{
 		gateway: New(Options{}), snapshot: s, requestID: "r", extendedID: "e", method: "GET", start: time.Now(), path: "/x",
 		request: &message.Request{Method: "GET", Proto: "HTTP/1.1", Host: "a.b:1", Client: netip.MustParseAddrPort("127.0.0.1:1"), Header: message.Header{{Name: "User-Agent", Value: "u"}}},
@@ -426,6 +424,13 @@ func TestContextVariables(t *testing.T) {
 		endpoint: &endpoint{Endpoint: config.Endpoint{ID: "vpce-1", VPC: "vpc-1"}},
 	}
 	x.route = x.stage.routes[0]
+	return x
+}
+
+// Every context variable that mappings accept has a value.
+func TestContextVariables(t *testing.T) {
+	s, _ := compile(configured(upstreamTo(1), restAPI(config.Route{Method: "GET", Path: "/x"})))
+	x := contextExchange(s)
 	for _, name := range mapping.ContextNames() {
 		if value, ok := x.Context(name); !ok || value == "" {
 			t.Errorf("%s has no value", name)

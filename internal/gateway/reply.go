@@ -13,7 +13,7 @@ import (
 type failure int
 
 const (
-	noRoute failure = iota
+	noRoute failure = iota + 1 // zero is none
 	forbidden
 	endpointDisabled
 	badRequest
@@ -80,14 +80,43 @@ var httpReplies = map[failure]reply{
 	accessDenied:           {403, "", `{"message":"Forbidden"}`},
 }
 
+// responseTypes are AWS's names of failures, the types of gateway responses.
+var responseTypes = map[failure]string{
+	noRoute:                "MISSING_AUTHENTICATION_TOKEN",
+	forbidden:              "ACCESS_DENIED",
+	endpointDisabled:       "ACCESS_DENIED",
+	badRequest:             "DEFAULT_4XX",
+	requestTimeout:         "DEFAULT_4XX",
+	requestTooLarge:        "REQUEST_TOO_LARGE",
+	headerTooLarge:         "DEFAULT_4XX",
+	targetTooLong:          "DEFAULT_4XX",
+	unsupportedMediaType:   "UNSUPPORTED_MEDIA_TYPE",
+	internalError:          "DEFAULT_5XX",
+	configurationError:     "API_CONFIGURATION_ERROR",
+	integrationUnavailable: "INTEGRATION_FAILURE",
+	integrationFailure:     "INTEGRATION_FAILURE",
+	integrationTimeout:     "INTEGRATION_TIMEOUT",
+	authorizationMissing:   "ACCESS_DENIED",
+	accessDenied:           "ACCESS_DENIED",
+}
+
+// message is what the body says.
+func (r reply) message() string {
+	if _, text, ok := strings.Cut(r.body, `"message":`); ok {
+		return strings.Trim(text, ` "}`)
+	}
+	return r.body
+}
+
 // fail answers with a failure. The cause goes to the log.
 func (x *exchange) fail(f failure, cause string) *message.Response {
-	x.cause = cause
+	x.failure, x.cause = f, cause
 	replies := restReplies
 	if x.api != nil && x.api.Kind == config.HTTP {
 		replies = httpReplies
 	}
 	r := replies[f]
+	x.errorMessage = r.message()
 	response := text(r.status, r.body)
 	if r.errorType == plainText {
 		response.Header.Set("Content-Type", plainText)

@@ -32,6 +32,7 @@ type stage struct {
 	routes []*route
 	cors   *cors
 	policy *compiledPolicy // nil if there is none
+	log    *stageLog       // nil if there is none
 }
 
 type route struct {

@@ -24,14 +24,15 @@ import (
 
 //go:generate go run ./compatibility
 
-// All are the services, with their state in db.
-func All(db *store.DB) []wire.Service {
+// All are the services, with their state in db. Stages may have access logs if
+// the gateway keeps them.
+func All(db *store.DB, accessLogs bool) []wire.Service {
 	return []wire.Service{
 		{API: wireec2.API, Server: ec2.New(db), Partly: ec2.Partly},
 		{API: wireelbv2.API, Server: elbv2.New(db), Partly: elbv2.Partly},
 		{API: wireacm.API, Server: acm.New(db), Partly: acm.Partly},
-		{API: wireapigateway.API, Server: apigateway.New(db), Partly: apigateway.Partly},
-		{API: wireapigatewayv2.API, Server: apigatewayv2.New(db), Partly: apigatewayv2.Partly},
+		{API: wireapigateway.API, Server: apigateway.New(db, accessLogs), Partly: apigateway.Partly},
+		{API: wireapigatewayv2.API, Server: apigatewayv2.New(db, accessLogs), Partly: apigatewayv2.Partly},
 		{API: wireservicediscovery.API, Server: servicediscovery.New(db), Partly: servicediscovery.Partly},
 		{API: wiredirectconnect.API, Server: directconnect.New(db), Partly: directconnect.Partly},
 		{API: wirests.API, Server: sts.Service{}},

@@ -76,7 +76,15 @@ type Stage struct {
 	// templates.
 	BinaryMediaTypes []string `json:"binaryMediaTypes,omitempty"`
 	CORS             *CORS    `json:"cors,omitempty"` // HTTP APIs
-	Routes           []Route  `json:"routes,omitempty"`
+	// AccessLog is nil if the stage has none.
+	AccessLog *AccessLog `json:"accessLog,omitempty"`
+	Routes    []Route    `json:"routes,omitempty"`
+}
+
+// AccessLog says what a stage logs of each request, and where.
+type AccessLog struct {
+	Format string `json:"format"` // text with $context variables; see package accesslog
+	Path   string `json:"path"`   // below the gateway's directory of access logs
 }
 
 // CORS is how an HTTP API answers cross-origin requests by itself.

@@ -11,6 +11,6 @@ var Partly = map[string]string{
 	"PutIntegrationResponse": "templates without VTL; the gateway answers 500 where contentHandling is set",
 	"CreateDeployment":       "no canaries",
 	"CreateStage":            "no canaries; cache and tracing settings are kept, and have no effect",
-	"UpdateStage":            "cache, throttling, logging and tracing settings are kept, and have no effect",
+	"UpdateStage":            "access logs go to files, of log groups' names, in the directory of isthmus serve --access-log-dir; no delivery streams; cache, throttling, execution logging and tracing settings are kept, and have no effect",
 	"UpdateAccount":          "the role for logs is kept, and has no effect",
 }

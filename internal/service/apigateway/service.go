@@ -21,12 +21,15 @@ import (
 // Service implements the Server of package wire/apigateway.
 type Service struct {
 	db *store.DB
+	// accessLogs: the gateway keeps access logs of stages.
+	accessLogs bool
 }
 
 var _ api.Server = (*Service)(nil)
 
-// New returns a Service that keeps its state in db.
-func New(db *store.DB) *Service { return &Service{db} }
+// New returns a Service that keeps its state in db, and lets stages have access
+// logs if the gateway keeps them.
+func New(db *store.DB, accessLogs bool) *Service { return &Service{db, accessLogs} }
 
 // update runs a transaction.
 func (s *Service) update(ctx context.Context, f func(tx *store.Tx) error) error {

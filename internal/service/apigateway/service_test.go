@@ -45,7 +45,7 @@ type env struct {
 func newEnv(t *testing.T) *env {
 	account := fmt.Sprintf("%012d", accounts.Add(1))
 	ctx := wire.WithCaller(t.Context(), wire.Caller{Account: account, Region: "us-east-1"})
-	return &env{t, New(db), ctx, account}
+	return &env{t, New(db, true), ctx, account}
 }
 
 // must fails the test on an error.

@@ -2,9 +2,11 @@ package apigateway
 
 import (
 	"context"
+	"reflect"
 	"regexp"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/gateway/accesslog"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/wire"
@@ -85,6 +87,7 @@ func (s *Service) UpdateStage(ctx context.Context, in *api.UpdateStageInput) (*a
 		if st, err = findStage(ctx, tx, in.RestApiId, in.StageName); err != nil {
 			return err
 		}
+		before := st.AccessLog
 		for _, op := range in.PatchOperations {
 			changed, err := patchMethodSetting(st, op)
 			if err == nil && !changed {
@@ -96,6 +99,11 @@ func (s *Service) UpdateStage(ctx context.Context, in *api.UpdateStageInput) (*a
 		}
 		if err := checkVariables(st.Variables); err != nil {
 			return err
+		}
+		if !reflect.DeepEqual(st.AccessLog, before) {
+			if err := CheckAccessLog(ctx, st.AccessLog, s.accessLogs, accesslog.CheckREST); err != nil {
+				return err
+			}
 		}
 		st.Updated = time.Now().UTC().Truncate(time.Second)
 		store.RestStages.Put(tx, st)

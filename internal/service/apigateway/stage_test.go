@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -63,6 +64,7 @@ func TestDeployments(t *testing.T) {
 
 func TestStages(t *testing.T) {
 	e := newEnv(t)
+	logGroup := "arn:aws:logs:us-east-1:" + e.account + ":log-group:/aws/api"
 	id, root := e.newAPI()
 	e.newMethod(id, root, "GET", api.PutIntegrationInput{Type: wire.Ptr("MOCK")})
 	d := must[api.Deployment](t)(e.CreateDeployment(e.ctx, &api.CreateDeploymentInput{RestApiId: id}))
@@ -82,10 +84,10 @@ func TestStages(t *testing.T) {
 	}
 	st := must[api.Stage](t)(update("replace", "/variables/host", "a.b:80", "remove", "/variables/link", "", "remove", "/variables/none", "",
 		"replace", "/description", "d", "replace", "/tracingEnabled", "true",
-		"replace", "/accessLogSettings/destinationArn", "arn:x", "replace", "/accessLogSettings/format", "$context.requestId",
+		"replace", "/accessLogSettings/destinationArn", logGroup, "replace", "/accessLogSettings/format", "$context.requestId",
 		"replace", "/*/*/logging/loglevel", "INFO", "replace", "/~1pets~1{id}/GET/throttling/burstLimit", "7", "replace", "/a/b/POST/caching/ttlInSeconds", "5"))
 	if !reflect.DeepEqual(st.Variables, map[string]string{"host": "a.b:80"}) || *st.Description != "d" || !*st.TracingEnabled ||
-		*st.AccessLogSettings.DestinationArn != "arn:x" || *st.AccessLogSettings.Format != "$context.requestId" || st.Tags["t"] != "u" {
+		*st.AccessLogSettings.DestinationArn != logGroup || *st.AccessLogSettings.Format != "$context.requestId" || st.Tags["t"] != "u" {
 		t.Errorf("updated %+v", st)
 	}
 	all, pets, ab := st.MethodSettings["*/*"], st.MethodSettings["pets/{id}/GET"], st.MethodSettings["a/b/POST"]
@@ -104,6 +106,32 @@ func TestStages(t *testing.T) {
 	refused(t, err, 400, badRequestCode, "Stage variable values only allow up to 512 of a-zA-Z0-9-._~:/?#&=,: x")
 	_, err = update("replace", "/*/*/throttling/rateLimit", "x")
 	refused(t, err, 400, badRequestCode, "Invalid number specified for throttling/rateLimit: x")
+
+	// The operations of one call may set destination and format one by one.
+	st = must[api.Stage](t)(update("replace", "/accessLogSettings/format", "$context.extendedRequestId\n"))
+	if st.AccessLogSettings.DestinationArn != nil {
+		t.Errorf("destination %s", *st.AccessLogSettings.DestinationArn)
+	}
+	for _, c := range [][3]string{
+		{"/accessLogSettings/format", "$context.status", "Access Log format must include either $context.requestId or $context.extendedRequestId : '$context.status'"},
+		{"/accessLogSettings/format", "$context.requestId\nx", "Access Log format must be single line, new line character is allowed only at end of the format: '$context.requestId\nx'"},
+		{"/accessLogSettings/destinationArn", "group", "Invalid ARN specified in the request. ARNs must start with 'arn:': group"},
+		{"/accessLogSettings/destinationArn", "arn:aws:s3:::bucket", "Invalid ARN specified in the request. The ARN must be a valid CloudWatch Logs log group or Kinesis Data Firehose delivery stream ARN."},
+	} {
+		_, err = update("replace", c[0], c[1])
+		refused(t, err, 400, badRequestCode, c[2])
+	}
+	// Without a place for the lines, settings can be kept and removed, but not made.
+	unkept := New(db, false)
+	patch := func(list ...string) error {
+		_, err := unkept.UpdateStage(e.ctx, &api.UpdateStageInput{RestApiId: id, StageName: wire.Ptr("dev"), PatchOperations: ops(list...)})
+		return err
+	}
+	refused(t, patch("replace", "/accessLogSettings/format", "$context.requestId"), 400, badRequestCode,
+		"Cannot enable logging. Access logs are not kept here: isthmus serve runs without --access-log-dir")
+	if err := errors.Join(patch("replace", "/description", "x"), patch("remove", "/accessLogSettings", "")); err != nil {
+		t.Error(err)
+	}
 
 	must[api.Stage](t)(create("other", *d.Id, nil))
 	list := must[api.GetStagesOutput](t)(e.GetStages(e.ctx, &api.GetStagesInput{RestApiId: id, DeploymentId: d.Id}))

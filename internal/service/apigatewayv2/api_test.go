@@ -251,11 +251,12 @@ func TestStages(t *testing.T) {
 		t.Errorf("deployed %+v", d)
 	}
 	second := must[api.CreateDeploymentOutput](t)(deploy(nil))
+	group := "arn:aws:logs:us-east-1:" + e.account + ":log-group:/aws/api:*"
 	got := must[api.UpdateStageOutput](t)(e.UpdateStage(e.ctx, &api.UpdateStageInput{ApiId: id, StageName: wire.Ptr("prod"), DeploymentId: second.DeploymentId,
 		StageVariables: map[string]string{"a": "", "c": "3"}, RouteSettings: map[string]*api.RouteSettings{"GET /x": {ThrottlingRateLimit: wire.Ptr(2.0)}},
-		AccessLogSettings: &api.AccessLogSettings{DestinationArn: wire.Ptr("arn:x"), Format: wire.Ptr("f")}}))
+		AccessLogSettings: &api.AccessLogSettings{DestinationArn: &group, Format: wire.Ptr("$context.requestId")}}))
 	if len(e.deployed(id, "prod").Routes) != 2 || !reflect.DeepEqual(got.StageVariables, map[string]string{"b": "2", "c": "3"}) ||
-		*got.RouteSettings["GET /x"].ThrottlingBurstLimit != 1 || *got.RouteSettings["GET /x"].ThrottlingRateLimit != 2 || *got.AccessLogSettings.Format != "f" ||
+		*got.RouteSettings["GET /x"].ThrottlingBurstLimit != 1 || *got.RouteSettings["GET /x"].ThrottlingRateLimit != 2 || *got.AccessLogSettings.Format != "$context.requestId" || *got.AccessLogSettings.DestinationArn != group ||
 		*got.LastDeploymentStatusMessage != "Successfully deployed stage with deployment ID '"+*second.DeploymentId+"'" {
 		t.Errorf("updated %+v", got)
 	}
@@ -265,6 +266,21 @@ func TestStages(t *testing.T) {
 	must[api.DeleteRouteSettingsOutput](t)(e.DeleteRouteSettings(e.ctx, &api.DeleteRouteSettingsInput{ApiId: id, StageName: wire.Ptr("prod"), RouteKey: wire.Ptr("GET /x")}))
 	if got := must[api.GetStageOutput](t)(e.GetStage(e.ctx, &api.GetStageInput{ApiId: id, StageName: wire.Ptr("prod")})); len(got.RouteSettings) != 0 {
 		t.Errorf("route settings %+v", got.RouteSettings)
+	}
+	for _, c := range []struct{ to, format, refusal string }{
+		{group, "", "Access Log value missing. Expected destinationArn and format."},
+		{"x", "$context.requestId", "Invalid ARN specified in the request. ARNs must start with 'arn:': x"},
+		{group, "$context.requestId $context.identity.vpcId", "The following context variables are not supported: [$context.identity.vpcId]"},
+	} {
+		_, err := e.UpdateStage(e.ctx, &api.UpdateStageInput{ApiId: id, StageName: wire.Ptr("prod"),
+			AccessLogSettings: &api.AccessLogSettings{DestinationArn: &c.to, Format: &c.format}})
+		refused(t, err, 400, badRequestCode, c.refusal)
+	}
+	_, err = New(db, false).UpdateStage(e.ctx, &api.UpdateStageInput{ApiId: id, StageName: wire.Ptr("prod"), AccessLogSettings: got.AccessLogSettings})
+	refused(t, err, 400, badRequestCode, "Cannot enable logging. Access logs are not kept here: isthmus serve runs without --access-log-dir")
+	must[api.DeleteAccessLogSettingsOutput](t)(e.DeleteAccessLogSettings(e.ctx, &api.DeleteAccessLogSettingsInput{ApiId: id, StageName: wire.Ptr("prod")}))
+	if got := must[api.GetStageOutput](t)(e.GetStage(e.ctx, &api.GetStageInput{ApiId: id, StageName: wire.Ptr("prod")})); got.AccessLogSettings != nil {
+		t.Errorf("access log %+v", got.AccessLogSettings)
 	}
 	_, err = e.UpdateStage(e.ctx, &api.UpdateStageInput{ApiId: id, StageName: wire.Ptr("prod"), AutoDeploy: wire.Ptr(true), DeploymentId: second.DeploymentId})
 	refused(t, err, 400, badRequestCode, "Deployment ID cannot be set because stage 'prod' has AutoDeploy enabled")

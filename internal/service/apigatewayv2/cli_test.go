@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func newCLI(t *testing.T, account string) cli {
 		t.Fatal("the aws CLI is not installed; scripts/install-dependencies run installs it")
 	}
 	server := httptest.NewServer(wire.NewHandler(wire.Options{Log: slog.New(slog.DiscardHandler)},
-		wire.Service{API: apigateway.API, Server: v1.New(db)}, wire.Service{API: api.API, Server: New(db)}))
+		wire.Service{API: apigateway.API, Server: v1.New(db, true)}, wire.Service{API: api.API, Server: New(db, true)}))
 	t.Cleanup(server.Close)
 	home := t.TempDir()
 	return cli{t, path, server.URL, []string{
@@ -95,13 +96,16 @@ func TestCLI(t *testing.T) {
 	c.get("RouteId", "apigatewayv2", "create-route", "--api-id", http, "--route-key", "$default", "--target", "integrations/"+integration)
 	c.get("StageName", "apigatewayv2", "create-stage", "--api-id", http, "--stage-name", "$default", "--auto-deploy")
 
-	view := db.View()
-	out := compile.Gateway(compile.GatewayInput{
-		Region:   "us-east-1",
-		RestAPIs: store.RestAPIs.List(view), RestStages: store.RestStages.List(view), RestDeployments: store.RestDeployments.List(view),
-		HTTPAPIs: store.HTTPAPIs.List(view), HTTPStages: store.HTTPStages.List(view), HTTPDeployments: store.HTTPDeployments.List(view),
-		LinksV1: store.VPCLinksV1.List(view), LinksV2: store.VPCLinksV2.List(view), Listeners: store.Listeners.List(view),
-	})
+	configuration := func() config.Config {
+		view := db.View()
+		return compile.Gateway(compile.GatewayInput{
+			Region:   "us-east-1",
+			RestAPIs: store.RestAPIs.List(view), RestStages: store.RestStages.List(view), RestDeployments: store.RestDeployments.List(view),
+			HTTPAPIs: store.HTTPAPIs.List(view), HTTPStages: store.HTTPStages.List(view), HTTPDeployments: store.HTTPDeployments.List(view),
+			LinksV1: store.VPCLinksV1.List(view), LinksV2: store.VPCLinksV2.List(view), Listeners: store.Listeners.List(view),
+		})
+	}
+	out := configuration()
 	routes := map[string]config.Route{}
 	for _, a := range out.APIs {
 		for _, s := range a.Stages {
@@ -123,6 +127,29 @@ func TestCLI(t *testing.T) {
 	c.get("", "apigateway", "update-stage", "--rest-api-id", rest, "--stage-name", "prod", "--patch-operations", "op=replace,path=/variables/link,value=none", "op=replace,path=/*/*/logging/loglevel,value=INFO")
 	if st, _ := store.RestStages.Get(db.View(), rest+"/prod"); st.Variables["link"] != "none" || st.MethodSettings["*/*"].LoggingLevel != "INFO" {
 		t.Errorf("stage %+v", st)
+	}
+	group := "arn:aws:logs:us-east-1:" + e.account + ":log-group:/aws/api"
+	c.get("", "apigateway", "update-stage", "--rest-api-id", rest, "--stage-name", "prod", "--patch-operations",
+		"op=replace,path=/accessLogSettings/destinationArn,value="+group, "op=replace,path=/accessLogSettings/format,value=$context.requestId")
+	c.get("", "apigatewayv2", "update-stage", "--api-id", http, "--stage-name", "$default", "--access-log-settings", "DestinationArn="+group+",Format=$context.requestId")
+	logs := func() (found []config.AccessLog) {
+		for _, a := range configuration().APIs {
+			for _, st := range a.Stages {
+				if (a.ID == rest || a.ID == http) && st.AccessLog != nil {
+					found = append(found, *st.AccessLog)
+				}
+			}
+		}
+		return found
+	}
+	want := config.AccessLog{Format: "$context.requestId", Path: e.account + "/aws/api.log"}
+	if got := logs(); !slices.Equal(got, []config.AccessLog{want, want}) {
+		t.Errorf("access logs %+v", got)
+	}
+	c.get("", "apigatewayv2", "delete-access-log-settings", "--api-id", http, "--stage-name", "$default")
+	c.get("", "apigateway", "update-stage", "--rest-api-id", rest, "--stage-name", "prod", "--patch-operations", "op=remove,path=/accessLogSettings")
+	if got := logs(); got != nil {
+		t.Errorf("access logs %+v", got)
 	}
 	arn := "arn:aws:apigateway:us-east-1::/vpclinks/" + second
 	c.get("", "apigatewayv2", "tag-resource", "--resource-arn", arn, "--tags", "a=b")

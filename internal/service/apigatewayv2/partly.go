@@ -7,6 +7,6 @@ var Partly = map[string]string{
 	"UpdateRoute":       "no authorizers; the gateway refuses calls to routes that want AWS_IAM",
 	"CreateIntegration": "HTTP_PROXY with payload format 1.0 only, no functions and no AWS services",
 	"UpdateIntegration": "HTTP_PROXY with payload format 1.0 only, no functions and no AWS services",
-	"CreateStage":       "access log, throttling and client certificate are kept, and have no effect",
-	"UpdateStage":       "access log, throttling and client certificate are kept, and have no effect",
+	"CreateStage":       "access logs go to files, of log groups' names, in the directory of isthmus serve --access-log-dir; no delivery streams; throttling and client certificate are kept, and have no effect",
+	"UpdateStage":       "as CreateStage",
 }

@@ -51,7 +51,7 @@ func newEnv(t *testing.T) *env {
 	account := fmt.Sprintf("%012d", n)
 	elb := "arn:aws:elasticloadbalancing:us-east-1:" + account
 	e := &env{
-		T: t, Server: New(db), account: account,
+		T: t, Server: New(db, true), account: account,
 		ctx:     wire.WithCaller(t.Context(), wire.Caller{Account: account, Region: "us-east-1"}),
 		subnetA: fmt.Sprint("subnet-a", n), subnetB: fmt.Sprint("subnet-b", n), group: fmt.Sprint("sg-", n),
 		otherSubnet: fmt.Sprint("subnet-x", n), otherGroup: fmt.Sprint("sg-x", n),

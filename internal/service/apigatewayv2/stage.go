@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 
+	"github.com/isthmus-net/isthmus/internal/gateway/accesslog"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	v1 "github.com/isthmus-net/isthmus/internal/service/apigateway"
 	"github.com/isthmus-net/isthmus/internal/store"
@@ -66,6 +67,11 @@ func (s *Service) writeStage(ctx context.Context, apiID *string,
 		if err := changeStage(tx, st, in); err != nil {
 			return err
 		}
+		if in.AccessLogSettings != nil {
+			if err := s.checkAccessLog(ctx, st.AccessLog); err != nil {
+				return err
+			}
+		}
 		store.HTTPStages.Put(tx, st)
 		if st.AutoDeploy && !was {
 			autoDeploy(ctx, tx, a)
@@ -74,6 +80,15 @@ func (s *Service) writeStage(ctx context.Context, apiID *string,
 		return nil
 	})
 	return st, err
+}
+
+// checkAccessLog checks what an access log is to become. It needs both a
+// destination and a format.
+func (s *Service) checkAccessLog(ctx context.Context, log *resource.AccessLog) error {
+	if log != nil && (log.Destination == "" || log.Format == "") {
+		return badRequest("Access Log value missing. Expected destinationArn and format.")
+	}
+	return v1.CheckAccessLog(ctx, log, s.accessLogs, accesslog.CheckHTTP)
 }
 
 // changeStage sets what is given. Maps are merged; an empty value of a
@@ -161,6 +176,25 @@ func (s *Service) GetStages(ctx context.Context, in *api.GetStagesInput) (*api.G
 		out.Items = append(out.Items, showStage(st))
 	}
 	return out, nil
+}
+
+// DeleteAccessLogSettings ends a stage's access log.
+func (s *Service) DeleteAccessLogSettings(ctx context.Context, in *api.DeleteAccessLogSettingsInput) (*api.DeleteAccessLogSettingsOutput, error) {
+	err := s.update(ctx, func(tx *store.Tx) error {
+		a, err := findAPI(ctx, tx, in.ApiId)
+		if err != nil {
+			return err
+		}
+		st, err := findStage(tx, a.ID, in.StageName)
+		if err != nil {
+			return err
+		}
+		st.AccessLog = nil
+		st.Updated = now()
+		store.HTTPStages.Put(tx, st)
+		return nil
+	})
+	return &api.DeleteAccessLogSettingsOutput{}, err
 }
 
 // DeleteRouteSettings makes a route of a stage use the stage's default settings.

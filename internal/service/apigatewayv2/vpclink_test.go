@@ -75,7 +75,7 @@ func TestVPCLinkReferences(t *testing.T) {
 	must[api.DeleteIntegrationOutput](t)(e.DeleteIntegration(e.ctx, &api.DeleteIntegrationInput{ApiId: id, IntegrationId: i}))
 
 	// REST APIs may refer to the link too.
-	rest := v1.New(db)
+	rest := v1.New(db, true)
 	a := must[apigateway.RestApi](t)(rest.CreateRestApi(e.ctx, &apigateway.CreateRestApiInput{Name: wire.Ptr("r")}))
 	get := wire.Ptr("GET")
 	must[apigateway.Method](t)(rest.PutMethod(e.ctx, &apigateway.PutMethodInput{RestApiId: a.Id, ResourceId: a.RootResourceId, HttpMethod: get, AuthorizationType: wire.Ptr("NONE")}))

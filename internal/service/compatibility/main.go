@@ -53,7 +53,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page, err := page(service.All(nil))
+	page, err := page(service.All(nil, true))
 	if err != nil {
 		log.Fatal(err)
 	}

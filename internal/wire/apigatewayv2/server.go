@@ -19,6 +19,7 @@ type Server interface {
 	CreateRoute(context.Context, *CreateRouteInput) (*CreateRouteOutput, error)
 	CreateStage(context.Context, *CreateStageInput) (*CreateStageOutput, error)
 	CreateVpcLink(context.Context, *CreateVpcLinkInput) (*CreateVpcLinkOutput, error)
+	DeleteAccessLogSettings(context.Context, *DeleteAccessLogSettingsInput) (*DeleteAccessLogSettingsOutput, error)
 	DeleteApi(context.Context, *DeleteApiInput) (*DeleteApiOutput, error)
 	DeleteCorsConfiguration(context.Context, *DeleteCorsConfigurationInput) (*DeleteCorsConfigurationOutput, error)
 	DeleteDeployment(context.Context, *DeleteDeploymentInput) (*DeleteDeploymentOutput, error)
@@ -65,6 +66,7 @@ var API = wire.API{
 		"CreateRoute":                 wire.MethodOf(Server.CreateRoute),
 		"CreateStage":                 wire.MethodOf(Server.CreateStage),
 		"CreateVpcLink":               wire.MethodOf(Server.CreateVpcLink),
+		"DeleteAccessLogSettings":     wire.MethodOf(Server.DeleteAccessLogSettings),
 		"DeleteApi":                   wire.MethodOf(Server.DeleteApi),
 		"DeleteCorsConfiguration":     wire.MethodOf(Server.DeleteCorsConfiguration),
 		"DeleteDeployment":            wire.MethodOf(Server.DeleteDeployment),

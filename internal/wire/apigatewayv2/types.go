@@ -215,6 +215,13 @@ type CreateVpcLinkOutput struct {
 	VpcLinkVersion       *string
 }
 
+type DeleteAccessLogSettingsInput struct {
+	ApiId     *string
+	StageName *string
+}
+
+type DeleteAccessLogSettingsOutput struct{}
+
 type DeleteApiInput struct {
 	ApiId *string
 }

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	resttypes "github.com/aws/aws-sdk-go-v2/service/apigateway/types"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	httptypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
+	"github.com/isthmus-net/isthmus/test/machine"
+)
+
+// TestObserve: what an operator sees of calls over both kinds of link.
+func TestObserve(t *testing.T) {
+	logs, err := os.MkdirTemp("", "isthmus-logs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(logs)
+	if err := os.Chmod(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	logs = filepath.Join(logs, "apis")
+	m := start(t, "--access-log-dir", logs)
+	s := site(t, m, accountA, machine.SiteOptions{})
+	rest, http := overV1(t, s), overV2(t, s, s.Group)
+
+	t.Run("access logs", func(t *testing.T) {
+		const group = "arn:aws:logs:us-east-1:" + accountA + ":log-group:/aws/apigateway/"
+		if _, err := s.AWS.REST.UpdateStage(t.Context(), &apigateway.UpdateStageInput{RestApiId: &rest.ID, StageName: aws.String("prod"), PatchOperations: []resttypes.PatchOperation{
+			{Op: resttypes.OpReplace, Path: aws.String("/accessLogSettings/destinationArn"), Value: aws.String(group + "rest")},
+			{Op: resttypes.OpReplace, Path: aws.String("/accessLogSettings/format"), Value: aws.String(`{"id":"$context.requestId","path":"$context.path","agent":"$context.identity.userAgent","status":"$context.status","backend":"$context.integration.status","latency":"$context.responseLatency"}`)},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.AWS.HTTP.UpdateStage(t.Context(), &apigatewayv2.UpdateStageInput{ApiId: &http.ID, StageName: aws.String("$default"), AccessLogSettings: &httptypes.AccessLogSettings{
+			DestinationArn: aws.String(group + "http"), Format: aws.String(`$context.identity.sourceIp - - [$context.requestTime] "$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength $context.requestId`),
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		awaitLog(t, m, rest.URL+"/pets/1", filepath.Join(logs, accountA, "aws/apigateway/rest.log"), func(line string) bool {
+			var fields map[string]string
+			return json.Unmarshal([]byte(line), &fields) == nil && fields["path"] == "/prod/pets/1" && fields["status"] == "200" && fields["backend"] == "200" && fields["agent"] == `evil"agent`
+		})
+		awaitLog(t, m, http.URL+"/pets/2", filepath.Join(logs, accountA, "aws/apigateway/http.log"), func(line string) bool {
+			return strings.HasPrefix(line, "127.0.0.1 - - [") && strings.Contains(line, `"GET /pets/2 HTTP/1.1" 200 `)
+		})
+	})
+}
+
+// awaitLog calls a URL until a file has a line as wanted: the setting reaches
+// the gateway a moment after the API has acknowledged it.
+func awaitLog(t *testing.T, m *machine.Machine, url, path string, wanted func(line string) bool) {
+	t.Helper()
+	err := machine.Until(t.Context(), patience, func() (bool, string, error) {
+		output(t, m.Command(t.Context(), "curl", "-sS", "-o", "/dev/null", "-A", `evil"agent`, url))
+		text, err := os.ReadFile(path)
+		if err != nil && !os.IsNotExist(err) {
+			return false, "", err
+		}
+		for line := range strings.Lines(string(text)) {
+			if wanted(strings.TrimSuffix(line, "\n")) {
+				return true, "", nil
+			}
+		}
+		return false, string(text), nil
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
