@@ -306,6 +306,7 @@ http {
   client_body_temp_path DIR/t1; proxy_temp_path DIR/t2; fastcgi_temp_path DIR/t3; uwsgi_temp_path DIR/t4; scgi_temp_path DIR/t5;
   server {
     listen 8080;
+    listen 8082 http2; # and nothing else
     location / { return 200 "NAME from=$remote_addr host=$http_host uri=$request_uri xff=$http_x_forwarded_for proto=$http_x_forwarded_proto port=$http_x_forwarded_port trace=$http_x_amzn_trace_id\n"; }
     location /upload { client_max_body_size 10m; proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_method GET; proxy_pass http://127.0.0.1:8080/received; }
     location /user { return 200 "NAME identity=$http_x_amzn_oidc_identity\ndata=$http_x_amzn_oidc_data\ntoken=$http_x_amzn_oidc_accesstoken\n"; }
@@ -328,8 +329,14 @@ http {
 // seconds.
 func (b *balancer) group(t *testing.T, name string, targets ...*host) string {
 	t.Helper()
+	return b.groupOf(t, name, "HTTP1", 8080, targets...)
+}
+
+// groupOf is group for targets that speak another version of HTTP.
+func (b *balancer) groupOf(t *testing.T, name, version string, port int32, targets ...*host) string {
+	t.Helper()
 	g, err := b.site.AWS.ELB.CreateTargetGroup(t.Context(), &elbv2.CreateTargetGroupInput{
-		Name: &name, Protocol: elbtypes.ProtocolEnumHttp, Port: aws.Int32(8080), TargetType: elbtypes.TargetTypeEnumIp, VpcId: &b.site.VPC,
+		Name: &name, Protocol: elbtypes.ProtocolEnumHttp, ProtocolVersion: &version, Port: &port, TargetType: elbtypes.TargetTypeEnumIp, VpcId: &b.site.VPC,
 		HealthCheckIntervalSeconds: aws.Int32(5), HealthCheckTimeoutSeconds: aws.Int32(2), UnhealthyThresholdCount: aws.Int32(2), HealthyThresholdCount: aws.Int32(2),
 	})
 	if err != nil {
