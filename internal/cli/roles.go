@@ -171,17 +171,27 @@ type gatewayCmd struct {
 
 	PublicThroughEndpoints bool
 	AccessLogDir           string
+	Metrics                bool // a socket for metrics was handed over after the listeners
 }
 
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 	return role(ctx, env, func(ctx context.Context) error {
 		var listeners []net.Listener
-		for i := range c.Listeners + len(privateListen) {
+		handed := c.Listeners + len(privateListen)
+		if c.Metrics {
+			handed++
+		}
+		for i := range handed {
 			l, err := supervise.Listener(i)
 			if err != nil {
 				return err
 			}
 			listeners = append(listeners, l)
+		}
+		public, rest := listeners[:c.Listeners], listeners[c.Listeners:]
+		var metrics net.Listener
+		if c.Metrics {
+			metrics, rest = rest[0], rest[1:]
 		}
 		log := c.logger("gateway", env)
 		access, closer := c.accessLog("gateway", env)
@@ -195,7 +205,7 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 			defer stageLogs.Close()
 		}
 		return gateway.Main(ctx, gateway.Process{
-			Listeners: listeners[:c.Listeners], HTTP: listeners[c.Listeners], HTTPS: listeners[c.Listeners+1],
+			Listeners: public, HTTP: rest[0], HTTPS: rest[1], Metrics: metrics,
 			Feed: c.Feed, Drain: drainTime, Log: log,
 			Options: gateway.Options{
 				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, StageLogs: stageLogs, Access: access,
@@ -218,6 +228,9 @@ func (c *gatewayCmd) args() []string {
 	}
 	if c.AccessLogDir != "" {
 		args = append(args, "--access-log-dir", c.AccessLogDir)
+	}
+	if c.Metrics {
+		args = append(args, "--metrics")
 	}
 	return args
 }

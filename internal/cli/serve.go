@@ -39,6 +39,7 @@ type serveCmd struct {
 	DNSForward             netip.AddrPort `name:"dns-forward" help:"Resolver that is asked about names of the outside; nobody is if it is not given." placeholder:"IP:PORT"`
 	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
 	AccessLogDir           string         `help:"Directory in which the access logs of stages are kept, a file for each log group: ACCOUNT/GROUP.log." placeholder:"DIR"`
+	Metrics                netip.AddrPort `help:"Address at which the gateway's metrics are collected, at /metrics, in Prometheus's format." placeholder:"IP:PORT"`
 	ALBAccessLog           string         `name:"alb-access-log" help:"Directory in which the access logs of Application Load Balancers are kept, in AWS's format, a file for each node." placeholder:"DIR"`
 	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
 	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
@@ -50,6 +51,7 @@ process as users without privileges, and puts what they decide in force. Ctrl-C 
 packets keep flowing until isthmus down.`,
 		"isthmus serve",
 		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
+		"isthmus serve --metrics 127.0.0.1:9464",
 		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
 		"isthmus serve --access-log-dir /var/log/isthmus/apis --alb-access-log /var/log/isthmus/balancers",
 		"isthmus serve --run-dir /tmp/i/run --data-dir /srv/i   # a second instance, in another network namespace",
@@ -230,8 +232,12 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 		}
 	})
 	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints, AccessLogDir: s.AccessLogDir}
+	listen := []string{s.GatewayListen.String()}
+	if gateway.Metrics = s.Metrics.IsValid(); gateway.Metrics {
+		listen = append(listen, s.Metrics.String())
+	}
 	if at, err = s.inside(ctx, supervise.Spec{
-		Name: node.OwnerGateway, Args: gateway.args(), UID: uidGateway, Listen: []string{s.GatewayListen.String()}, Inside: privateListen,
+		Name: node.OwnerGateway, Args: gateway.args(), UID: uidGateway, Listen: listen, Inside: privateListen,
 	}); err != nil {
 		return err
 	}

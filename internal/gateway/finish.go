@@ -38,7 +38,12 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 func (x *exchange) done(r *message.Response, sent int64, err error) {
 	x.status, x.sent, x.latency = r.Status, sent, time.Since(x.start)
 	x.log(r, sent, err)
-	if x.stage != nil && x.stage.log != nil {
+	if x.stage == nil {
+		x.gateway.unrouted.Add(1)
+		return
+	}
+	x.stage.metrics.count(x)
+	if x.stage.log != nil {
 		x.stage.log.write(x)
 	}
 }

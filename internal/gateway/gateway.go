@@ -67,6 +67,7 @@ type Gateway struct {
 	applying sync.Mutex
 	trust    trust                   // guarded by applying
 	logs     logFiles                // guarded by applying
+	unrouted atomic.Uint64           // requests that came to no stage
 	internet map[bool]*upstream.Pool // by whether verification is skipped
 }
 
@@ -90,6 +91,7 @@ func (g *Gateway) Apply(c *config.Config) {
 	defer g.applying.Unlock()
 	next, problems := compile(c)
 	unused := next.usePools(g.current.Load(), c, g.trust.options(g.options.Upstream, c.Authority), g.internet)
+	next.useMetrics(g.current.Load())
 	problems = append(problems, g.logs.use(next, g.options.Log)...)
 	g.current.Store(next)
 	for _, pool := range unused {

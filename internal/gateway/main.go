@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"time"
@@ -25,8 +26,9 @@ type Process struct {
 	// HTTP and HTTPS listen inside API Gateway's VPC for what comes through
 	// interface endpoints; nil for none; closed by Main.
 	HTTP, HTTPS net.Listener
-	Feed        string  // path of the control process's feed socket
-	Options     Options // Upstream.Explain, Caller and Log are set by Main
+	Metrics     net.Listener // for who collects metrics; nil for none; closed by Main
+	Feed        string       // path of the control process's feed socket
+	Options     Options      // Upstream.Explain, Caller and Log are set by Main
 	Server      server.Options
 	// Drain is how long requests under way may take after the end was asked
 	// for; default 30 s, the longest integration.
@@ -97,6 +99,19 @@ func Main(ctx context.Context, p Process) error {
 		}
 		return nil
 	})
+	if p.Metrics != nil {
+		metrics := metricsServer(g)
+		group.Go(func() error {
+			if err := metrics.Serve(p.Metrics); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve metrics: %w", err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return metrics.Close()
+		})
+	}
 	group.Go(func() error {
 		select {
 		case <-ready:

@@ -28,11 +28,12 @@ type api struct {
 
 type stage struct {
 	*config.Stage
-	router *router.Router
-	routes []*route
-	cors   *cors
-	policy *compiledPolicy // nil if there is none
-	log    *stageLog       // nil if there is none
+	router  *router.Router
+	routes  []*route
+	cors    *cors
+	policy  *compiledPolicy // nil if there is none
+	log     *stageLog       // nil if there is none
+	metrics *metrics
 }
 
 type route struct {

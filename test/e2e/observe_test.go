@@ -13,6 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	httptypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	"github.com/isthmus-net/isthmus/test/machine"
 )
 
@@ -27,7 +30,7 @@ func TestObserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	logs = filepath.Join(logs, "apis")
-	m := start(t, "--access-log-dir", logs)
+	m := start(t, "--access-log-dir", logs, "--metrics", "127.0.0.1:9464")
 	s := site(t, m, accountA, machine.SiteOptions{})
 	rest, http := overV1(t, s), overV2(t, s, s.Group)
 
@@ -51,6 +54,25 @@ func TestObserve(t *testing.T) {
 		awaitLog(t, m, http.URL+"/pets/2", filepath.Join(logs, accountA, "aws/apigateway/http.log"), func(line string) bool {
 			return strings.HasPrefix(line, "127.0.0.1 - - [") && strings.Contains(line, `"GET /pets/2 HTTP/1.1" 200 `)
 		})
+	})
+	t.Run("metrics", func(t *testing.T) {
+		get := m.Command(t.Context(), "curl", "-sSf", "http://127.0.0.1:9464/metrics")
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader(output(t, get) + "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := map[string]uint64{}
+		for _, metric := range families["isthmus_apigateway_integration_latency_seconds"].GetMetric() {
+			for _, l := range metric.Label {
+				if l.GetName() == "api_id" {
+					counted[l.GetValue()] += metric.Histogram.GetSampleCount()
+				}
+			}
+		}
+		if len(counted) != 2 || counted[rest.ID] == 0 || counted[http.ID] == 0 {
+			t.Errorf("calls of %s and %s were counted as %v", rest.ID, http.ID, counted)
+		}
 	})
 }
 

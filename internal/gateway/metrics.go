@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics counts the exchanges of a stage. It outlives configurations, for as
+// long as they have the stage. Requests only add to it; whoever asks makes the
+// series of it, so that they are bounded by what is configured.
+type metrics struct {
+	classes              [6]atomic.Uint64 // by the first digit of the status
+	latency, integration histogram
+}
+
+// bounds are the upper ends of the buckets of latencies. The last are the
+// limits of integrations.
+var bounds = [...]time.Duration{
+	500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second,
+}
+
+type histogram struct {
+	buckets [len(bounds) + 1]atomic.Uint64 // the last is of what is longer than all bounds
+	sum     atomic.Int64                   // nanoseconds
+}
+
+func (h *histogram) observe(d time.Duration) {
+	i := 0
+	for i < len(bounds) && d > bounds[i] {
+		i++
+	}
+	h.buckets[i].Add(1)
+	h.sum.Add(int64(d))
+}
+
+// count takes an exchange in that has ended.
+func (m *metrics) count(x *exchange) {
+	if class := x.status / 100; 0 < class && class < len(m.classes) {
+		m.classes[class].Add(1)
+	}
+	m.latency.observe(x.latency)
+	if x.integrated {
+		m.integration.observe(x.integrationLatency)
+	}
+}
+
+// useMetrics has the snapshot's stages count on where those of the snapshot
+// before are.
+func (s *snapshot) useMetrics(before *snapshot) {
+	for id, a := range s.apis {
+		for name, st := range a.stages {
+			if was := before.apis[id]; was != nil && was.stages[name] != nil {
+				st.metrics = was.stages[name].metrics
+			} else {
+				st.metrics = new(metrics)
+			}
+		}
+	}
+}
+
+var (
+	stageLabels     = []string{"api_id", "stage", "protocol_type"}
+	requestsDesc    = prometheus.NewDesc("isthmus_apigateway_requests_total", "Requests answered, by the first digit of the status.", append(stageLabels[:3:3], "class"), nil)
+	latencyDesc     = prometheus.NewDesc("isthmus_apigateway_latency_seconds", "Time from a request until its answer was sent.", stageLabels, nil)
+	integrationDesc = prometheus.NewDesc("isthmus_apigateway_integration_latency_seconds", "Time that a backend took to the header of its answer.", stageLabels, nil)
+	unroutedDesc    = prometheus.NewDesc("isthmus_apigateway_unrouted_requests_total", "Requests that named no API or stage that there is, or were refused before.", nil, nil)
+	classNames      = [...]string{"", "1xx", "2xx", "3xx", "4xx", "5xx"}
+)
+
+// Describe is a method of prometheus.Collector.
+func (g *Gateway) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{requestsDesc, latencyDesc, integrationDesc, unroutedDesc} {
+		to <- d
+	}
+}
+
+// Collect tells what the stages have counted that there are now.
+func (g *Gateway) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(unroutedDesc, prometheus.CounterValue, float64(g.unrouted.Load()))
+	for _, a := range g.current.Load().apis {
+		for _, st := range a.stages {
+			labels := []string{a.ID, st.Name, string(a.Kind)}
+			for class := 2; class < len(classNames); class++ {
+				to <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(st.metrics.classes[class].Load()), append(labels[:3:3], classNames[class])...)
+			}
+			to <- st.metrics.latency.metric(latencyDesc, labels)
+			to <- st.metrics.integration.metric(integrationDesc, labels)
+		}
+	}
+}
+
+func (h *histogram) metric(d *prometheus.Desc, labels []string) prometheus.Metric {
+	cumulative := make(map[float64]uint64, len(bounds))
+	var count uint64
+	for i := range h.buckets {
+		count += h.buckets[i].Load()
+		if i < len(bounds) {
+			cumulative[bounds[i].Seconds()] = count
+		}
+	}
+	return prometheus.MustNewConstHistogram(d, count, time.Duration(h.sum.Load()).Seconds(), cumulative, labels...)
+}
+
+// metricsServer answers GET /metrics in the formats of Prometheus.
+func metricsServer(g *Gateway) *http.Server {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(g, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	return &http.Server{
+		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+}
