@@ -47,12 +47,17 @@ func newHTTP2(h message.Handler, o Options) *http2Server {
 // are answered.
 func (s *http2Server) serve(_ context.Context, c *http1.Conn, stopping <-chan struct{}) {
 	l := &oneConn{conn: c.Conn, accept: make(chan net.Conn, 1), ended: make(chan struct{}), stopping: stopping}
-	l.accept <- c.Conn
+	l.accept <- gather(c.Conn, s.options.StallTimeout)
+	// Encryption is the connection's own: to net/http it has none.
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
 	h := &http.Server{
-		Handler:        &http2Handler{server: s, conn: c},
-		MaxHeaderBytes: s.options.MaxHeader,
-		IdleTimeout:    s.options.IdleTimeout,
-		ErrorLog:       slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		Protocols:         &protocols,
+		ReadHeaderTimeout: s.options.HeaderTimeout, // for the preface
+		Handler:           &http2Handler{server: s, conn: c},
+		MaxHeaderBytes:    s.options.MaxHeader,
+		IdleTimeout:       s.options.IdleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed {
 				close(l.ended)
@@ -61,9 +66,6 @@ func (s *http2Server) serve(_ context.Context, c *http1.Conn, stopping <-chan st
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
 			MaxReceiveBufferPerConnection: connectionBuffer, MaxReceiveBufferPerStream: streamBuffer,
-			WriteByteTimeout: s.options.StallTimeout,
-			// Which suites are good enough says the listener's configuration.
-			PermitProhibitedCipherSuites: true,
 		},
 	}
 	h.Serve(l)

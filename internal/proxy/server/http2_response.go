@@ -25,7 +25,9 @@ func http2Fault(err error) error {
 	return errors.Join(message.ErrClientGone, err)
 }
 
-var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+const copySize = 32 << 10
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); return &b }}
 
 // Errors of a response's body.
 var (
