@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -11,21 +12,10 @@ import (
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
-// endCall has a gRPC call whose target breaks off end with the status that its
-// client would see without a balancer. A reset would be one that says nothing,
-// since net/http's server has one code for all.
-func (x *exchange) endCall(r *message.Response) {
-	body := &callBody{ReadCloser: r.Body, exchange: x}
-	trailer := r.Trailer
-	r.Body, r.Trailer = body, func() message.Header {
-		if body.status == "" {
-			return trailer()
-		}
-		return message.Header{{Name: "grpc-status", Value: body.status}, {Name: "grpc-message", Value: "the target broke off"}}
-	}
-}
-
-// callBody is the body of a call's response.
+// callBody is the body of the response to a gRPC call. If the target breaks off,
+// the call ends with the status that its client would see without a balancer: a
+// reset would be one that says nothing, since net/http's server has one code for
+// all.
 type callBody struct {
 	io.ReadCloser
 	exchange *exchange
@@ -48,6 +38,14 @@ func (b *callBody) Read(p []byte) (int, error) {
 
 // Buffered is how many bytes can be read without waiting.
 func (b *callBody) Buffered() int { return b.ReadCloser.(*responseBody).Buffered() }
+
+// Trailer are the fields behind the body.
+func (b *callBody) Trailer() http.Header {
+	if b.status != "" {
+		return http.Header{"Grpc-Status": {b.status}, "Grpc-Message": {"the target broke off"}}
+	}
+	return message.Trailer(b.ReadCloser)
+}
 
 // Statuses of gRPC ("Status codes and their use in gRPC").
 const (

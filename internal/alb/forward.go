@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,6 @@ func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 		out.ServerName = x.target.Address.Addr().String()
 	}
 	if x.group.Version != config.HTTP1 {
-		out.Trailer = x.request.Trailer
 		if strings.EqualFold(x.request.Header.Get("Te"), "trailers") {
 			out.Header.Set("te", "trailers") // the only value that HTTP/2 has (RFC 9113, section 8.2.2)
 		}
@@ -82,7 +82,7 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 		out.Body = incoming
 	}
 	var held upstream.Held
-	if len(out.Trailer) == 0 { // which comes with the body's end
+	if len(incoming.Trailer()) == 0 { // which comes with the body's end
 		var err error
 		if held, err = out.Hold(); err != nil {
 			return nil, x.failBody(err)
@@ -128,7 +128,7 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	}
 	response.Body = &responseBody{source: response.Body, target: t, stop: stop}
 	if x.request.IsGRPC() {
-		x.endCall(response)
+		response.Body = &callBody{ReadCloser: response.Body, exchange: x}
 	}
 	return response, nil
 }
@@ -176,6 +176,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Trailer are the fields behind the body.
+func (b *requestBody) Trailer() http.Header { return message.Trailer(b.source) }
+
 // failure is the client's fault, if there was one.
 func (b *requestBody) failure() error {
 	b.mu.Lock()
@@ -207,6 +210,9 @@ func (b *responseBody) Buffered() int {
 	}
 	return 1
 }
+
+// Trailer are the fields behind the body.
+func (b *responseBody) Trailer() http.Header { return message.Trailer(b.source) }
 
 func (b *responseBody) Close() error {
 	b.target.outstanding.Add(-1)

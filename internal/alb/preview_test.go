@@ -114,4 +114,18 @@ func TestPreview(t *testing.T) {
 	if got := b.Preview(PreviewParams{Method: "GET", Host: "shop.example", Path: "/22", Port: port}).Location; got != "https://shop.example:443/22" {
 		t.Errorf("an HTTPS listener redirects to %s", got)
 	}
+	b.current.Load().groups["tg"].Version = config.GRPC
+	for _, tt := range []struct {
+		method string
+		http2  bool
+		want   string
+	}{
+		{"POST", true, "default forward [tg=1 10.0.0.1:80 10.0.0.2:80]"},
+		{"POST", false, "default forward [tg=1] 464 protocol: a request over HTTP/1.1 to a target group with the protocol version GRPC"},
+		{"GET", true, "default forward [tg=1] 464 protocol: a request with the method GET to a target group with the protocol version GRPC"},
+	} {
+		if got := b.Preview(PreviewParams{Method: tt.method, Host: "shop.example", Path: "/", Port: port, HTTP2: tt.http2}).text(); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
 }

@@ -66,9 +66,6 @@ type Response struct {
 	// Length of Body in bytes; -1 if not known beforehand. Of a received
 	// response to HEAD, the length that it tells.
 	Length int64
-	// Trailer, if set, are the fields behind the body, once that has ended. This
-	// engine neither gives nor sends any.
-	Trailer func() Header
 	// Tunnel, with status 101, is the other end of the connection from here on,
 	// in another protocol. Whoever takes the response closes it.
 	Tunnel io.ReadWriteCloser

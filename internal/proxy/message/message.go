@@ -27,13 +27,10 @@ type Request struct {
 	// Body is nil if the request has none. It fails with an error that wraps
 	// ErrClientSlow or ErrClientGone if the client is at fault.
 	Body   io.Reader
-	Length int64 // of Body in bytes; -1 if unknown
-	// Trailer has the names of the fields that the client announced behind the
-	// body, and their values once that has been read to its end (HTTP/2 only).
-	Trailer http.Header
-	Client  netip.AddrPort // the peer of the connection
-	Server  netip.AddrPort // the address the client connected to
-	Secure  bool           // whether the connection is TLS
+	Length int64          // of Body in bytes; -1 if unknown
+	Client netip.AddrPort // the peer of the connection
+	Server netip.AddrPort // the address the client connected to
+	Secure bool           // whether the connection is TLS
 	// TLS is what was negotiated; nil without TLS.
 	TLS *tls.ConnectionState
 	// Connection is what the server's options remember of the connection.
@@ -45,6 +42,21 @@ var (
 	ErrClientSlow = http1.ErrSlow
 	ErrClientGone = http1.ErrGone
 )
+
+// Trailing is a body of HTTP/2, behind which fields may follow. Their names are
+// there when they were announced, their values when the body has been read to
+// its end.
+type Trailing interface {
+	Trailer() http.Header
+}
+
+// Trailer are the fields behind a body; nil if it has none.
+func Trailer(body io.Reader) http.Header {
+	if b, ok := body.(Trailing); ok {
+		return b.Trailer()
+	}
+	return nil
+}
 
 // IsGRPC tells whether the request is a call of gRPC, which only HTTP/2 carries.
 func (r *Request) IsGRPC() bool {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -120,7 +119,7 @@ func (h *http2Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.call = m.IsGRPC()
 	if r.ContentLength != 0 {
-		m.Body = newHTTP2Body(x, r.Body)
+		m.Body = newHTTP2Body(x, r)
 	}
 	response := h.server.handler(r.Context(), m)
 	if response.Tunnel != nil {
@@ -145,7 +144,7 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 		Method: r.Method, Proto: r.Proto, Length: r.ContentLength,
 		Client: h.conn.Client, Server: h.conn.Server,
 		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value,
-		Header: make(message.Header, 0, len(r.Header)+8), Trailer: r.Trailer,
+		Header: make(message.Header, 0, len(r.Header)+8),
 	}
 	target := &http1.Request{Method: r.Method, Target: r.RequestURI}
 	if !visible(r.RequestURI) {
@@ -222,14 +221,14 @@ func (x *http2Stream) expire(set func(time.Time) error) {
 // of gRPC may last as it will, as long as either side sends something in time.
 type http2Body struct {
 	stream   *http2Stream
-	source   io.Reader
+	request  *http.Request
 	start    time.Time
 	received int64
 	timer    *time.Timer
 }
 
-func newHTTP2Body(x *http2Stream, source io.Reader) *http2Body {
-	b := &http2Body{stream: x, source: source, start: time.Now()}
+func newHTTP2Body(x *http2Stream, r *http.Request) *http2Body {
+	b := &http2Body{stream: x, request: r, start: time.Now()}
 	b.timer = time.AfterFunc(time.Hour, b.stalled)
 	b.timer.Stop()
 	return b
@@ -244,11 +243,14 @@ func (b *http2Body) Read(p []byte) (int, error) {
 	}
 	b.stream.move()
 	b.timer.Reset(left)
-	n, err := b.source.Read(p)
+	n, err := b.request.Body.Read(p)
 	b.timer.Stop()
 	b.received += int64(n)
 	return n, http2Fault(err)
 }
+
+// Trailer are the fields that the client announced behind the body.
+func (b *http2Body) Trailer() http.Header { return b.request.Trailer }
 
 // stalled is called by the timer.
 func (b *http2Body) stalled() {

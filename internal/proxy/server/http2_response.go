@@ -84,13 +84,8 @@ func (x *http2Stream) send(method string, r *message.Response) (sent int64, err 
 
 // trail sets the fields behind the body.
 func (x *http2Stream) trail(r *message.Response) {
-	if r.Trailer == nil {
-		return
-	}
-	h := x.w.Header()
-	for _, f := range r.Trailer() {
-		name := http.TrailerPrefix + f.Name
-		h[name] = append(h[name], f.Value)
+	for name, values := range message.Trailer(r.Body) {
+		x.w.Header()[http.TrailerPrefix+name] = values
 	}
 }
 

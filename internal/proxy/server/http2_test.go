@@ -490,3 +490,27 @@ type addressed struct{ net.Conn }
 
 func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 func (addressed) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2} }
+
+// echoed is a body that ends with the trailer of another.
+type echoed struct {
+	io.Reader
+	of message.Trailing
+}
+
+func (e echoed) Close() error         { return nil }
+func (e echoed) Trailer() http.Header { return e.of.Trailer() }
+
+// TestHTTP2Trailers: fields behind a body pass in both directions.
+func TestHTTP2Trailers(t *testing.T) {
+	_, at := serveTLS(t, func(_ context.Context, r *message.Request) *message.Response {
+		return &message.Response{Status: 200, Length: -1, Body: echoed{r.Body, r.Body.(message.Trailing)}}
+	}, Options{})
+	for _, sent := range []string{"", "body"} {
+		answer, body := do(t, client2(t), "POST", "https://"+at+"/", io.MultiReader(strings.NewReader(sent)), func(r *http.Request) {
+			r.Trailer = http.Header{"X-Sum": {"1", "2"}}
+		})
+		if got := answer.Trailer["X-Sum"]; body != sent || !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("%q: %q, trailer %v", sent, body, answer.Trailer)
+		}
+	}
+}

@@ -148,7 +148,7 @@ func (x *http2Exchange) convert(r *Request, secure bool) (*http.Request, *keptBo
 	if strings.HasPrefix(r.Path, "//") {
 		target.Opaque = "//" + r.Host + r.Path
 	}
-	out := &http.Request{Method: r.Method, URL: target, Host: r.Host, Header: h, Trailer: r.Trailer}
+	out := &http.Request{Method: r.Method, URL: target, Host: r.Host, Header: h, Trailer: message.Trailer(r.Body)}
 	var kept *keptBody
 	switch {
 	case len(r.Replay) > 0:
@@ -169,8 +169,7 @@ func (x *http2Exchange) receive(r *http.Response, streamed bool) *message.Respon
 	}
 	return &message.Response{
 		Status: r.StatusCode, Header: chainHeader(r.Header), Length: r.ContentLength,
-		Body:    &http2Body{x, r.Body, r.ContentLength == 0},
-		Trailer: func() message.Header { return chainHeader(r.Trailer) },
+		Body: &http2Body{x, r, r.ContentLength == 0},
 	}
 }
 
@@ -188,15 +187,15 @@ func chainHeader(h http.Header) message.Header {
 
 // http2Body is the body of a response.
 type http2Body struct {
-	x      *http2Exchange
-	source io.ReadCloser
-	empty  bool
+	x        *http2Exchange
+	response *http.Response
+	empty    bool
 }
 
 func (b *http2Body) Read(p []byte) (int, error) {
 	b.x.moved()
 	b.x.waiting.Store(true)
-	n, err := b.source.Read(p)
+	n, err := b.response.Body.Read(p)
 	b.x.moved()
 	b.x.waiting.Store(false)
 	if err != nil && err != io.EOF {
@@ -217,9 +216,12 @@ func (b *http2Body) Buffered() int {
 	return 0
 }
 
+// Trailer are the fields behind the body.
+func (b *http2Body) Trailer() http.Header { return b.response.Trailer }
+
 // Close ends the exchange. What was not read is not waited for: the stream is
 // reset.
 func (b *http2Body) Close() error {
 	b.x.end(context.Canceled)
-	return b.source.Close()
+	return b.response.Body.Close()
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"reflect"
 	"strconv"
@@ -195,12 +194,10 @@ type Request struct {
 	Header  message.Header
 	// Body is nil for none. Replay holds the whole body if it is small, so
 	// that the request can be sent again when a kept connection turns out to
-	// be closed.
+	// be closed. HTTP/2 sends what is behind a message.Trailing body, too.
 	Body   io.Reader
 	Length int64
 	Replay []byte
-	// Trailer is message.Request's. HTTP/2 sends it.
-	Trailer http.Header
 	// Timeout is how long the backend may be silent; see http1.Request.
 	Timeout time.Duration
 	// Switch allows the backend to take the connection over for another
