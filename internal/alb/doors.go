@@ -23,7 +23,8 @@ type doors struct {
 	handler func(port uint16) message.Handler
 	tls     func(port uint16) *tls.Config
 	refuse  func(*http1.Refusal) *http1.Response
-	drain   time.Duration // how long requests under way may take at an end
+	failed  func(port uint16, client netip.AddrPort, err error) // a handshake
+	drain   time.Duration                                       // how long requests under way may take at an end
 	log     *slog.Logger
 
 	serving sync.WaitGroup
@@ -102,10 +103,11 @@ func (d *doors) serve(s *socket, port uint16, secure bool) *door {
 	o := server.Options{
 		HeaderTimeout: min(headerTimeout, d.idle), IdleTimeout: d.idle, StallTimeout: d.idle,
 		// The chain answers above its own limit, which is lower.
-		MaxHeader: maxHeader + 8<<10,
-		Refuse:    d.refuse,
-		Connect:   func(_, _ netip.AddrPort) any { return time.Now() },
-		Log:       d.log,
+		MaxHeader:       maxHeader + 8<<10,
+		Refuse:          d.refuse,
+		HandshakeFailed: func(client netip.AddrPort, err error) { d.failed(port, client, err) },
+		Connect:         func(_, _ netip.AddrPort) any { return time.Now() },
+		Log:             d.log,
 	}
 	out := &door{socket: s, secure: secure, server: server.New(d.handler(port), o), tap: s.tap(), served: make(chan struct{})}
 	serve := func() error { return out.server.Serve(out.tap) }

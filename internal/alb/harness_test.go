@@ -98,7 +98,7 @@ func startNodeWith(t *testing.T, c *config.Config, file io.Writer, change ...fun
 		f(&o.Upstream)
 	}
 	n.b = New(o)
-	n.d = &doors{handler: n.b.Handler, tls: n.b.TLS, refuse: n.b.Refuse, drain: 5 * time.Second, log: slog.New(slog.DiscardHandler), open: map[uint16]*door{}}
+	n.d = &doors{handler: n.b.Handler, tls: n.b.TLS, refuse: n.b.Refuse, failed: n.b.logHandshake, drain: 5 * time.Second, log: slog.New(slog.DiscardHandler), open: map[uint16]*door{}}
 	t.Cleanup(n.d.close)
 	n.client = &http.Client{
 		Transport:     &http.Transport{DisableCompression: true},

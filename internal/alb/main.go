@@ -55,7 +55,7 @@ func Main(ctx context.Context, p Process) error {
 			return explain(ctx, client, dst)
 		},
 	}}})
-	d := &doors{handler: b.Handler, tls: b.TLS, refuse: b.Refuse, drain: p.Drain, log: p.Log, open: map[uint16]*door{}}
+	d := &doors{handler: b.Handler, tls: b.TLS, refuse: b.Refuse, failed: b.logHandshake, drain: p.Drain, log: p.Log, open: map[uint16]*door{}}
 	defer b.Close()
 	defer d.close()
 	client = feed.Dial(feed.ClientOptions{

@@ -1,13 +1,18 @@
 package alb
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
+	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/sslpolicy"
+	"github.com/isthmus-net/isthmus/internal/truststore"
 )
 
 // mutualPrefix is what the names of the fields begin with that tell of client
@@ -24,7 +29,7 @@ func addTLS(h *message.Header, r *message.Request, a *config.Attributes, t *conf
 		h.Set(t.FieldName(config.TLSVersion), sslpolicy.Version(r.TLS.Version))
 		h.Set(t.FieldName(config.TLSCipherSuite), sslpolicy.Cipher(r.TLS.CipherSuite))
 	}
-	if t == nil || !t.ClientCertificates {
+	if t == nil || !t.ClientCertificates && t.Verify == nil {
 		return
 	}
 	// Targets decide by these: what a client writes there is dropped.
@@ -39,11 +44,49 @@ func addTLS(h *message.Header, r *message.Request, a *config.Attributes, t *conf
 	if len(r.TLS.PeerCertificates) == 0 {
 		return
 	}
-	var chain strings.Builder
-	for _, c := range r.TLS.PeerCertificates {
-		pem.Encode(&chain, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	leaf := r.TLS.PeerCertificates[0]
+	if t.Verify == nil {
+		h.Set(t.FieldName(config.ClientCert), urlEncode(encode(r.TLS.PeerCertificates...)))
+		return
 	}
-	h.Set(t.FieldName(config.ClientCert), urlEncode(chain.String()))
+	h.Set(t.FieldName(config.ClientCertSerialNumber), serialNumber(leaf))
+	h.Set(t.FieldName(config.ClientCertIssuer), distinguishedName(leaf.RawIssuer))
+	h.Set(t.FieldName(config.ClientCertSubject), distinguishedName(leaf.RawSubject))
+	h.Set(t.FieldName(config.ClientCertValidity), truststore.Validity(leaf))
+	h.Set(t.FieldName(config.ClientCertLeaf), urlEncode(encode(leaf)))
+}
+
+// encode makes PEM of certificates.
+func encode(all ...*x509.Certificate) string {
+	var text strings.Builder
+	for _, c := range all {
+		pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	}
+	return text.String()
+}
+
+// serialNumber is hexadecimal, by whole bytes.
+func serialNumber(c *x509.Certificate) string {
+	return fmt.Sprintf("%X", c.SerialNumber.Bytes())
+}
+
+// distinguishedName is the text of a name (RFC 2253). What no header field can
+// hold is escaped as the RFC lets it.
+func distinguishedName(raw []byte) string {
+	var name pkix.RDNSequence
+	if _, err := asn1.Unmarshal(raw, &name); err != nil {
+		return ""
+	}
+	var b strings.Builder
+	text := name.String()
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, `\%02X`, c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // urlEncode escapes all but what AWS calls safe: +, = and /.

@@ -115,6 +115,7 @@ type controlCmd struct {
 	Region        string
 	Feed          string
 	AccessLogs    bool
+	S3Dir         string `name:"s3-dir"`
 }
 
 func (c *controlCmd) Run(ctx context.Context, env *Env) error {
@@ -129,7 +130,7 @@ func (c *controlCmd) Run(ctx context.Context, env *Env) error {
 		}
 		return control.Main(ctx, control.Config{
 			DataDir: c.DataDir, EtcdEndpoints: c.EtcdEndpoints, Region: c.Region,
-			AccessLogs: c.AccessLogs, API: api, Feed: subscribers, Allow: allow, Log: c.logger("control", env),
+			AccessLogs: c.AccessLogs, S3Dir: c.S3Dir, API: api, Feed: subscribers, Allow: allow, Log: c.logger("control", env),
 		})
 	})
 }
@@ -139,6 +140,9 @@ func (c *controlCmd) args() []string {
 	args = append(args, "--region", c.Region, "--feed", c.Feed)
 	if c.AccessLogs {
 		args = append(args, "--access-logs")
+	}
+	if c.S3Dir != "" {
+		args = append(args, "--s3-dir", c.S3Dir)
 	}
 	if len(c.EtcdEndpoints) > 0 {
 		return append(args, "--etcd-endpoints", strings.Join(c.EtcdEndpoints, ","))

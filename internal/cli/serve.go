@@ -41,6 +41,7 @@ type serveCmd struct {
 	AccessLogDir           string         `help:"Directory in which the access logs of stages are kept, a file for each log group: ACCOUNT/GROUP.log." placeholder:"DIR"`
 	Metrics                netip.AddrPort `help:"Address at which the gateway's metrics are collected, at /metrics, in Prometheus's format." placeholder:"IP:PORT"`
 	ALBAccessLog           string         `name:"alb-access-log" help:"Directory in which the access logs of Application Load Balancers are kept, in AWS's format, a file for each node." placeholder:"DIR"`
+	S3Dir                  string         `name:"s3-dir" help:"Directory in the place of Amazon S3, in which BUCKET/KEY is an object: trust stores are made of such." placeholder:"DIR"`
 	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
 	ReadyFile              string         `help:"Write this file when everything is ready." placeholder:"FILE"`
 }
@@ -54,6 +55,7 @@ packets keep flowing until isthmus down.`,
 		"isthmus serve --metrics 127.0.0.1:9464",
 		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
 		"isthmus serve --access-log-dir /var/log/isthmus/apis --alb-access-log /var/log/isthmus/balancers",
+		"isthmus serve --s3-dir /srv/s3   # /srv/s3/certificates/ca.pem is s3://certificates/ca.pem",
 		"isthmus serve --run-dir /tmp/i/run --data-dir /srv/i   # a second instance, in another network namespace",
 	)
 }
@@ -137,6 +139,9 @@ func (c *serveCmd) prepare(dir node.Dir) error {
 	if err := c.prepareAccessLog(); err != nil {
 		return err
 	}
+	if err := c.prepareS3(); err != nil {
+		return err
+	}
 	if c.AccessLogDir != "" {
 		var err error
 		if c.AccessLogDir, err = filepath.Abs(c.AccessLogDir); err != nil {
@@ -175,6 +180,24 @@ func (c *serveCmd) prepareAccessLog() (err error) {
 	return reachable(c.ALBAccessLog)
 }
 
+// prepareS3 checks that the control process's user can come to the objects.
+func (c *serveCmd) prepareS3() (err error) {
+	if c.S3Dir == "" {
+		return nil
+	}
+	if c.S3Dir, err = filepath.Abs(c.S3Dir); err != nil {
+		return err
+	}
+	info, err := os.Stat(c.S3Dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("--s3-dir: %w", err)
+	case !info.IsDir() || info.Mode().Perm()&0o005 != 0o005:
+		return fmt.Errorf("--s3-dir %s: it must be a directory that the control process, which has no privileges, can read (mode %04o): chmod o+rx it", c.S3Dir, info.Mode().Perm())
+	}
+	return reachable(c.S3Dir)
+}
+
 // server is a running isthmus serve.
 type server struct {
 	*serveCmd
@@ -203,7 +226,7 @@ func (s *server) close() {
 // the control process, the node's first tables, and with the ENIs that these
 // bring the processes that run inside them.
 func (s *server) bringUp(ctx context.Context) (err error) {
-	control := controlCmd{logFlags: s.logFlags, DataDir: s.DataDir, EtcdEndpoints: s.EtcdEndpoints, Region: s.Region, Feed: s.dir.Feed(), AccessLogs: s.AccessLogDir != ""}
+	control := controlCmd{logFlags: s.logFlags, DataDir: s.DataDir, EtcdEndpoints: s.EtcdEndpoints, Region: s.Region, Feed: s.dir.Feed(), AccessLogs: s.AccessLogDir != "", S3Dir: s.S3Dir}
 	at, err := s.sup.Start(supervise.Spec{
 		Name: "control", Args: control.args(), UID: uidControl, GID: gid, Listen: []string{s.APIListen.String()},
 	})

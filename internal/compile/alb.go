@@ -17,6 +17,7 @@ func ALB(in Input) map[string]config.Config {
 	a := albCompiler{
 		groups:       index(in.TargetGroups),
 		certificates: index(in.Certificates),
+		trustStores:  index(in.TrustStores),
 		health:       map[string]string{},
 		rules:        groupBy(in.ListenerRules, func(r *resource.ListenerRule) string { return r.Listener }),
 	}
@@ -42,6 +43,7 @@ func ALB(in Input) map[string]config.Config {
 type albCompiler struct {
 	groups       map[string]*resource.TargetGroup
 	certificates map[string]*resource.Certificate
+	trustStores  map[string]*resource.TrustStore
 	health       map[string]string                   // state by TargetHealth.Key
 	rules        map[string][]*resource.ListenerRule // by listener
 }

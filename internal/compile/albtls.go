@@ -12,6 +12,15 @@ func (a *albCompiler) tls(l *resource.Listener) *config.TLS {
 		return nil
 	}
 	out := &config.TLS{Policy: t.Policy, ClientCertificates: t.ClientCertificates == "passthrough"}
+	if t.ClientCertificates == "verify" {
+		out.Verify = &config.VerifyClients{TrustStore: t.TrustStore, IgnoreExpiry: t.IgnoreExpiry, Advertise: t.AdvertiseAuthorities}
+		if s := a.trustStores[t.TrustStore]; s != nil {
+			out.Verify.Bundle = s.Bundle
+			for _, r := range s.Revocations {
+				out.Verify.Revocations = append(out.Verify.Revocations, r.Content)
+			}
+		}
+	}
 	for _, f := range config.RequestFields {
 		if name := l.Attributes[f.Attribute]; name != "" {
 			if out.FieldNames == nil {

@@ -30,6 +30,7 @@ type Input struct {
 	Listeners         []*resource.Listener
 	ListenerRules     []*resource.ListenerRule
 	Certificates      []*resource.Certificate
+	TrustStores       []*resource.TrustStore
 	TargetGroups      []*resource.TargetGroup
 	TargetHealth      []*resource.TargetHealth
 	VPNGateways       []*resource.VPNGateway

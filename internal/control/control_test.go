@@ -123,7 +123,7 @@ func (p *plant) balancer() (arn, subnet string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	lb, err := elbv2.New(p.db).CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
+	lb, err := elbv2.New(p.db, elbv2.Options{}).CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
 		Name: wire.Ptr("lb"), Type: wire.Ptr("network"), Scheme: wire.Ptr("internal"), Subnets: []string{*s.Subnet.SubnetId},
 	})
 	if err != nil {
@@ -252,7 +252,7 @@ func TestApplicationLoadBalancerIsActiveWhenItsNodesServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	balancers := elbv2.New(p.db)
+	balancers := elbv2.New(p.db, elbv2.Options{})
 	made, err := balancers.CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
 		Name: wire.Ptr("app"), Scheme: wire.Ptr("internal"), Subnets: []string{subnet, *second.Subnet.SubnetId},
 	})

@@ -21,6 +21,7 @@ func dataPlane(r store.Reader) compile.Input {
 		Listeners:         store.Listeners.List(r),
 		ListenerRules:     store.ListenerRules.List(r),
 		Certificates:      store.Certificates.List(r),
+		TrustStores:       store.TrustStores.List(r),
 		TargetGroups:      targetGroups(r),
 		TargetHealth:      store.TargetHealth.List(r),
 		VPNGateways:       store.VPNGateways.List(r),

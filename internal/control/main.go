@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,6 +15,7 @@ import (
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/service"
+	"github.com/isthmus-net/isthmus/internal/service/elbv2"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/vpc"
 	"github.com/isthmus-net/isthmus/internal/wire"
@@ -31,6 +33,9 @@ type Config struct {
 	// balancers' nodes, of which the tables tell.
 	Allow func(role feed.Role, uid int) bool
 	Log   *slog.Logger
+	// S3Dir, if it is not empty, is a directory in the place of Amazon S3, in
+	// which BUCKET/KEY is an object.
+	S3Dir string
 }
 
 // Limits of the AWS API against slow and idle clients.
@@ -82,10 +87,17 @@ func Main(ctx context.Context, c Config) (err error) {
 	}})
 	ctl.feed = subscribers
 	ctl.serveRequests()
+	balancing := elbv2.Options{URL: "http://" + c.API.Addr().String()}
+	if c.S3Dir != "" {
+		if balancing.S3, err = os.OpenRoot(c.S3Dir); err != nil {
+			return fmt.Errorf("open the directory in the place of S3: %w", err)
+		}
+		defer balancing.S3.Close()
+	}
 	api := &http.Server{
-		Handler: publicKeys(db, c.Region, wire.NewHandler(wire.Options{
+		Handler: publicKeys(db, c.Region, elbv2.Locations(db, wire.NewHandler(wire.Options{
 			DefaultRegion: c.Region, OneRegion: true, Reserved: []string{vpc.ServiceAccount(c.Region)}, Log: c.Log,
-		}, service.All(db, c.AccessLogs)...)),
+		}, service.All(db, service.Options{AccessLogs: c.AccessLogs, Balancing: balancing})...))),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

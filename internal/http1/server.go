@@ -29,6 +29,8 @@ type Options struct {
 	// has ended. It ends it soon after stopping is closed, but not before the
 	// requests under way have ended; its context ends with the server's patience.
 	Protocols map[string]func(ctx context.Context, c *Conn, stopping <-chan struct{})
+	// HandshakeFailed, if set, is told why a client's handshake of TLS failed.
+	HandshakeFailed func(client netip.AddrPort, err error)
 	// Refuse, if set, makes the answer to what is no request that can be served.
 	Refuse func(*Refusal) *Response
 	Log    *slog.Logger

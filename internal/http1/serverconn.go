@@ -133,6 +133,9 @@ func (c *serverConn) serve() {
 		cancel()
 		if err != nil {
 			o.Log.Debug("TLS handshake", "client", c.socket.RemoteAddr(), "error", err)
+			if o.HandshakeFailed != nil {
+				o.HandshakeFailed(addrPort(c.socket.RemoteAddr()), err)
+			}
 			return
 		}
 		state := t.ConnectionState()

@@ -8,9 +8,14 @@ type ListenerTLS struct {
 	Certificate string `json:"certificate"` // ARN
 	// Certificates are chosen from by the host that a client names.
 	Certificates []string `json:"certificates,omitempty"` // ARNs, sorted
-	// ClientCertificates is what becomes of them: "off", or "passthrough":
-	// whatever a client shows is told to the targets.
+	// ClientCertificates is what becomes of them: "off"; "passthrough": whatever a
+	// client shows is told to the targets; "verify": a client must show one that
+	// TrustStore (ARN) vouches for.
 	ClientCertificates string `json:"clientCertificates"`
+	TrustStore         string `json:"trustStore,omitempty"`
+	IgnoreExpiry       bool   `json:"ignoreExpiry,omitempty"` // of clients' certificates
+	// AdvertiseAuthorities tells clients whose certificates they can show.
+	AdvertiseAuthorities bool `json:"advertiseAuthorities,omitempty"`
 }
 
 // All are the ARNs of all certificates.

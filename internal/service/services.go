@@ -24,15 +24,20 @@ import (
 
 //go:generate go run ./compatibility
 
-// All are the services, with their state in db. Stages may have access logs if
-// the gateway keeps them.
-func All(db *store.DB, accessLogs bool) []wire.Service {
+// Options are what services are made with.
+type Options struct {
+	AccessLogs bool // the gateway keeps them, so that stages may have them
+	Balancing  elbv2.Options
+}
+
+// All are the services, with their state in db.
+func All(db *store.DB, o Options) []wire.Service {
 	return []wire.Service{
 		{API: wireec2.API, Server: ec2.New(db), Partly: ec2.Partly},
-		{API: wireelbv2.API, Server: elbv2.New(db), Partly: elbv2.Partly},
+		{API: wireelbv2.API, Server: elbv2.New(db, o.Balancing), Partly: elbv2.Partly},
 		{API: wireacm.API, Server: acm.New(db), Partly: acm.Partly},
-		{API: wireapigateway.API, Server: apigateway.New(db, accessLogs), Partly: apigateway.Partly},
-		{API: wireapigatewayv2.API, Server: apigatewayv2.New(db, accessLogs), Partly: apigatewayv2.Partly},
+		{API: wireapigateway.API, Server: apigateway.New(db, o.AccessLogs), Partly: apigateway.Partly},
+		{API: wireapigatewayv2.API, Server: apigatewayv2.New(db, o.AccessLogs), Partly: apigatewayv2.Partly},
 		{API: wireservicediscovery.API, Server: servicediscovery.New(db), Partly: servicediscovery.Partly},
 		{API: wiredirectconnect.API, Server: directconnect.New(db), Partly: directconnect.Partly},
 		{API: wirests.API, Server: sts.Service{}},

@@ -28,6 +28,7 @@ var (
 	BGPSessions        = NewTable[resource.BGPSession]("bgp-sessions")
 	Authorities        = NewTable[resource.Authority]("authorities")
 	Certificates       = NewTable[resource.Certificate]("certificates")
+	TrustStores        = NewTable[resource.TrustStore]("trust-stores")
 
 	RestAPIs           = NewTable[resource.RestAPI]("rest-apis")
 	RestResources      = NewTable[resource.RestResource]("rest-resources")

@@ -310,7 +310,7 @@ http {
     location / { return 200 "NAME from=$remote_addr host=$http_host uri=$request_uri xff=$http_x_forwarded_for proto=$http_x_forwarded_proto port=$http_x_forwarded_port trace=$http_x_amzn_trace_id\n"; }
     location /upload { client_max_body_size 10m; proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_method GET; proxy_pass http://127.0.0.1:8080/received; }
     location /user { return 200 "NAME identity=$http_x_amzn_oidc_identity\ndata=$http_x_amzn_oidc_data\ntoken=$http_x_amzn_oidc_accesstoken\n"; }
-    location /tls { return 200 "NAME tls=$http_x_amzn_tls_version cipher=$http_x_amzn_tls_cipher_suite cert=$http_x_amzn_mtls_clientcert subject=$http_x_amzn_mtls_clientcert_subject\n"; }
+    location /tls { return 200 "NAME tls=$http_x_amzn_tls_version cipher=$http_x_amzn_tls_cipher_suite cert=$http_x_amzn_mtls_clientcert subject=$http_x_amzn_mtls_clientcert_subject serial=$http_x_amzn_mtls_clientcert_serial_number validity=$http_x_amzn_mtls_clientcert_validity leaf=$http_x_amzn_mtls_clientcert_leaf\n"; }
   }
 }
 `)

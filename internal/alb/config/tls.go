@@ -9,6 +9,8 @@ type TLS struct {
 	// ClientCertificates asks clients for certificates, and tells targets
 	// whatever they show, without verifying it.
 	ClientCertificates bool `json:"clientCertificates,omitempty"`
+	// Verify has clients show certificates that can be verified, if it is there.
+	Verify *VerifyClients `json:"verify,omitempty"`
 	// FieldNames are the names of those RequestFields that have others than
 	// their own, by these.
 	FieldNames map[string]string `json:"fieldNames,omitempty"`
@@ -20,6 +22,15 @@ func (t *TLS) FieldName(own string) string {
 		return t.FieldNames[own]
 	}
 	return own
+}
+
+// VerifyClients says whose certificates of clients are believed.
+type VerifyClients struct {
+	TrustStore   string   `json:"trustStore"`            // ARN
+	Bundle       string   `json:"bundle"`                // PEM, of the authorities
+	Revocations  [][]byte `json:"revocations,omitempty"` // revocation lists, PEM or DER
+	IgnoreExpiry bool     `json:"ignoreExpiry,omitempty"`
+	Advertise    bool     `json:"advertise,omitempty"` // tells clients the authorities
 }
 
 // Certificate is a certificate with what leads to its authority, and its key.

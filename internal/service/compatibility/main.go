@@ -53,7 +53,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page, err := page(service.All(nil, true))
+	page, err := page(service.All(nil, service.Options{AccessLogs: true}))
 	if err != nil {
 		log.Fatal(err)
 	}

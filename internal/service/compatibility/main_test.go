@@ -12,7 +12,7 @@ import (
 
 // TestGenerated checks that the committed page is what the command makes.
 func TestGenerated(t *testing.T) {
-	want, err := page(service.All(nil, true))
+	want, err := page(service.All(nil, service.Options{AccessLogs: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestGenerated(t *testing.T) {
 
 // TestNotes: a note about an operation that is not served is a mistake.
 func TestNotes(t *testing.T) {
-	all := service.All(nil, true)
+	all := service.All(nil, service.Options{AccessLogs: true})
 	for _, s := range all {
 		if _, err := read(s); err != nil {
 			t.Error(err)

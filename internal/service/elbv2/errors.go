@@ -19,10 +19,11 @@ func unsupported(format string, args ...any) error {
 }
 
 var (
-	errNoBalancer = wire.Errorf(400, "LoadBalancerNotFound", "One or more load balancers not found")
-	errNoGroup    = wire.Errorf(400, "TargetGroupNotFound", "One or more target groups not found")
-	errNoRule     = wire.Errorf(400, "RuleNotFound", "One or more rules not found")
-	errNoListener = wire.Errorf(400, "ListenerNotFound", "One or more listeners not found")
+	errNoBalancer   = wire.Errorf(400, "LoadBalancerNotFound", "One or more load balancers not found")
+	errNoGroup      = wire.Errorf(400, "TargetGroupNotFound", "One or more target groups not found")
+	errNoRule       = wire.Errorf(400, "RuleNotFound", "One or more rules not found")
+	errNoTrustStore = wire.Errorf(400, "TrustStoreNotFound", "One or more trust stores not found")
+	errNoListener   = wire.Errorf(400, "ListenerNotFound", "One or more listeners not found")
 )
 
 // networkError turns an error of package vpc, which speaks as the EC2 API

@@ -28,7 +28,8 @@ func sameTLS(a, b *resource.ListenerTLS) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Policy == b.Policy && a.Certificate == b.Certificate && a.ClientCertificates == b.ClientCertificates
+	return a.Policy == b.Policy && a.Certificate == b.Certificate && a.ClientCertificates == b.ClientCertificates &&
+		a.TrustStore == b.TrustStore && a.IgnoreExpiry == b.IgnoreExpiry && a.AdvertiseAuthorities == b.AdvertiseAuthorities
 }
 
 // secure sets the TLS of a listener whose protocol is set: that which it has,
@@ -62,18 +63,30 @@ func (s scope) secure(r store.Reader, l *resource.Listener, in security) error {
 		}
 		l.TLS.Policy = name
 	}
-	if m := in.mutual; m != nil {
-		mode := wire.Val(m.Mode)
-		switch {
-		case mode == "verify":
-			return unsupported("The mutual authentication mode 'verify' is not supported by Isthmus: its trust stores are made of objects in Amazon S3, which is not there; 'passthrough' and 'off' are")
-		case mode != "off" && mode != "passthrough":
-			return invalid("The mutual authentication mode '%s' must be one of 'off, passthrough, verify'", mode)
-		case wire.Val(m.TrustStoreArn) != "" || m.IgnoreClientCertificateExpiry != nil:
-			return invalid("A trust store and the expiry of client certificates can only be specified for the mutual authentication mode 'verify'")
-		}
-		l.TLS.ClientCertificates = mode
+	return s.verifyClients(r, l.TLS, in.mutual)
+}
+
+// verifyClients sets what becomes of clients' certificates, if a request says it.
+func (s scope) verifyClients(r store.Reader, t *resource.ListenerTLS, m *api.MutualAuthenticationAttributes) error {
+	if m == nil {
+		return nil
 	}
+	mode, arn := wire.Val(m.Mode), wire.Val(m.TrustStoreArn)
+	switch {
+	case mode != "off" && mode != "passthrough" && mode != "verify":
+		return invalid("The mutual authentication mode '%s' must be one of 'off, passthrough, verify'", mode)
+	case mode != "verify" && (arn != "" || m.IgnoreClientCertificateExpiry != nil || m.AdvertiseTrustStoreCaNames != nil):
+		return invalid("A trust store, the expiry of client certificates and the advertising of CA names can only be specified for the mutual authentication mode 'verify'")
+	case mode == "verify" && arn == "":
+		return invalid("A trust store ARN must be specified for the mutual authentication mode 'verify'")
+	}
+	if mode == "verify" {
+		if _, err := s.findTrustStore(r, arn); err != nil {
+			return err
+		}
+	}
+	t.ClientCertificates, t.TrustStore = mode, arn
+	t.IgnoreExpiry, t.AdvertiseAuthorities = wire.Val(m.IgnoreClientCertificateExpiry), wire.Val(m.AdvertiseTrustStoreCaNames) == "on"
 	return nil
 }
 
@@ -95,6 +108,15 @@ func showSecurity(l *resource.Listener, out *api.Listener) {
 	out.SslPolicy = &l.TLS.Policy
 	out.Certificates = []*api.Certificate{{CertificateArn: &l.TLS.Certificate}}
 	out.MutualAuthentication = &api.MutualAuthenticationAttributes{Mode: &l.TLS.ClientCertificates}
+	if l.TLS.ClientCertificates == "verify" {
+		advertise := "off"
+		if l.TLS.AdvertiseAuthorities {
+			advertise = "on"
+		}
+		m := out.MutualAuthentication
+		m.TrustStoreArn, m.IgnoreClientCertificateExpiry, m.AdvertiseTrustStoreCaNames = &l.TLS.TrustStore, &l.TLS.IgnoreExpiry, &advertise
+		m.TrustStoreAssociationStatus = wire.Ptr("active")
+	}
 }
 
 // DescribeSSLPolicies lists the security policies, or those with the given

@@ -133,7 +133,7 @@ func TestHTTPSListenerRefuses(t *testing.T) {
 		"ALPN":                {func(in *api.CreateListenerInput) { in.AlpnPolicy = []string{"HTTP2Only"} }, "InvalidConfigurationRequest", "ALPN"},
 		"verified clients": {func(in *api.CreateListenerInput) {
 			in.MutualAuthentication = &api.MutualAuthenticationAttributes{Mode: wire.Ptr("verify"), TrustStoreArn: wire.Ptr("x")}
-		}, "InvalidConfigurationRequest", "S3"},
+		}, "ValidationError", "trust store ARN"},
 		"a trust store for nothing": {func(in *api.CreateListenerInput) {
 			in.MutualAuthentication = &api.MutualAuthenticationAttributes{Mode: wire.Ptr("passthrough"), TrustStoreArn: wire.Ptr("x")}
 		}, "ValidationError", "verify"},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -19,6 +20,7 @@ import (
 //	arn:aws:elasticloadbalancing:REGION:ACCOUNT:listener/TYPE/NAME/ID/LISTENER
 //	arn:aws:elasticloadbalancing:REGION:ACCOUNT:listener-rule/TYPE/NAME/ID/LISTENER/RULE
 //	arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID
+//	arn:aws:elasticloadbalancing:REGION:ACCOUNT:truststore/NAME/ID
 //
 // where TYPE is "net" or "app".
 
@@ -27,6 +29,8 @@ const (
 	listenerPart = "listener/"
 	groupPart    = "targetgroup/"
 	rulePart     = "listener-rule/"
+
+	trustStorePart = "truststore/"
 )
 
 // typeParts are the types of load balancers in ARNs.
@@ -145,6 +149,21 @@ func (s scope) findGroup(r store.Reader, arn string) (*resource.TargetGroup, err
 		return g, nil
 	}
 	return nil, errNoGroup
+}
+
+// trustStores are those of the scope, read-only and sorted.
+func (s scope) trustStores(r store.Reader) []*resource.TrustStore {
+	return slices.Collect(store.TrustStores.ScanPrefix(r, s.arn(trustStorePart)))
+}
+
+func (s scope) findTrustStore(r store.Reader, arn string) (*resource.TrustStore, error) {
+	if !s.wellFormed(arn, "truststore", groupTail) {
+		return nil, invalid("'%s' is not a valid trust store ARN", arn)
+	}
+	if t, ok := store.TrustStores.Get(r, arn); ok {
+		return t, nil
+	}
+	return nil, errNoTrustStore
 }
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9-]*$`)

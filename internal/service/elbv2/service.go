@@ -18,13 +18,14 @@ import (
 
 // Service implements the API on a store.
 type Service struct {
-	db *store.DB
+	db      *store.DB
+	options Options
 }
 
 var _ api.Server = (*Service)(nil)
 
 // New returns the service.
-func New(db *store.DB) *Service { return &Service{db: db} }
+func New(db *store.DB, o Options) *Service { return &Service{db, o} }
 
 // scope is the account and the region of a request: what it can see.
 type scope struct {

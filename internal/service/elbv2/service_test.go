@@ -42,7 +42,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	t.Cleanup(func() { db.Close() })
 	f := &fixture{
-		Service: New(db), t: t, db: db,
+		Service: New(db, Options{}), t: t, db: db,
 		ctx: wire.WithCaller(t.Context(), wire.Caller{Account: account, Region: region}),
 	}
 	f.update(func(tx *store.Tx) (err error) {

@@ -73,6 +73,12 @@ func (s scope) taggable(r store.Reader, arn string) (*resource.Meta, func(*store
 			return nil, nil, err
 		}
 		return &l.Meta, func(tx *store.Tx) { store.Listeners.Put(tx, l) }, nil
+	case "truststore":
+		t, err := s.findTrustStore(r, arn)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &t.Meta, func(tx *store.Tx) { store.TrustStores.Put(tx, t) }, nil
 	case "listener-rule":
 		rule, l, err := s.lookUpRule(r, arn)
 		switch {
@@ -83,7 +89,7 @@ func (s scope) taggable(r store.Reader, arn string) (*resource.Meta, func(*store
 		}
 		return &rule.Meta, func(tx *store.Tx) { store.ListenerRules.Put(tx, rule) }, nil
 	}
-	return nil, nil, invalid("'%s' is not a valid ARN of a load balancer, target group, listener or rule", arn)
+	return nil, nil, invalid("'%s' is not a valid ARN of a load balancer, target group, listener, rule or trust store", arn)
 }
 
 // AddTags adds tags to resources, or replaces the values of tags.

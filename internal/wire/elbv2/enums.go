@@ -12,6 +12,12 @@ const (
 	ActionTypeEnumJwtValidation       = "jwt-validation"
 )
 
+// Values of AdvertiseTrustStoreCaNamesEnum.
+const (
+	AdvertiseTrustStoreCaNamesEnumOn  = "on"
+	AdvertiseTrustStoreCaNamesEnumOff = "off"
+)
+
 // Values of AnomalyResultEnum.
 const (
 	AnomalyResultEnumAnomalous = "anomalous"
@@ -108,6 +114,11 @@ const (
 	RedirectActionStatusCodeEnumHttp302 = "HTTP_302"
 )
 
+// Values of RevocationType.
+const (
+	RevocationTypeCrl = "CRL"
+)
+
 // Values of TargetAdministrativeOverrideReasonEnum.
 const (
 	TargetAdministrativeOverrideReasonEnumAdministrativeOverrideUnknown                  = "AdministrativeOverride.Unknown"
@@ -175,4 +186,10 @@ const (
 const (
 	TrustStoreAssociationStatusEnumActive  = "active"
 	TrustStoreAssociationStatusEnumRemoved = "removed"
+)
+
+// Values of TrustStoreStatus.
+const (
+	TrustStoreStatusActive   = "ACTIVE"
+	TrustStoreStatusCreating = "CREATING"
 )

@@ -15,14 +15,17 @@ import (
 type Server interface {
 	AddListenerCertificates(context.Context, *AddListenerCertificatesInput) (*AddListenerCertificatesOutput, error)
 	AddTags(context.Context, *AddTagsInput) (*AddTagsOutput, error)
+	AddTrustStoreRevocations(context.Context, *AddTrustStoreRevocationsInput) (*AddTrustStoreRevocationsOutput, error)
 	CreateListener(context.Context, *CreateListenerInput) (*CreateListenerOutput, error)
 	CreateLoadBalancer(context.Context, *CreateLoadBalancerInput) (*CreateLoadBalancerOutput, error)
 	CreateRule(context.Context, *CreateRuleInput) (*CreateRuleOutput, error)
 	CreateTargetGroup(context.Context, *CreateTargetGroupInput) (*CreateTargetGroupOutput, error)
+	CreateTrustStore(context.Context, *CreateTrustStoreInput) (*CreateTrustStoreOutput, error)
 	DeleteListener(context.Context, *DeleteListenerInput) (*DeleteListenerOutput, error)
 	DeleteLoadBalancer(context.Context, *DeleteLoadBalancerInput) (*DeleteLoadBalancerOutput, error)
 	DeleteRule(context.Context, *DeleteRuleInput) (*DeleteRuleOutput, error)
 	DeleteTargetGroup(context.Context, *DeleteTargetGroupInput) (*DeleteTargetGroupOutput, error)
+	DeleteTrustStore(context.Context, *DeleteTrustStoreInput) (*DeleteTrustStoreOutput, error)
 	DeregisterTargets(context.Context, *DeregisterTargetsInput) (*DeregisterTargetsOutput, error)
 	DescribeAccountLimits(context.Context, *DescribeAccountLimitsInput) (*DescribeAccountLimitsOutput, error)
 	DescribeListenerAttributes(context.Context, *DescribeListenerAttributesInput) (*DescribeListenerAttributesOutput, error)
@@ -36,15 +39,22 @@ type Server interface {
 	DescribeTargetGroupAttributes(context.Context, *DescribeTargetGroupAttributesInput) (*DescribeTargetGroupAttributesOutput, error)
 	DescribeTargetGroups(context.Context, *DescribeTargetGroupsInput) (*DescribeTargetGroupsOutput, error)
 	DescribeTargetHealth(context.Context, *DescribeTargetHealthInput) (*DescribeTargetHealthOutput, error)
+	DescribeTrustStoreAssociations(context.Context, *DescribeTrustStoreAssociationsInput) (*DescribeTrustStoreAssociationsOutput, error)
+	DescribeTrustStoreRevocations(context.Context, *DescribeTrustStoreRevocationsInput) (*DescribeTrustStoreRevocationsOutput, error)
+	DescribeTrustStores(context.Context, *DescribeTrustStoresInput) (*DescribeTrustStoresOutput, error)
+	GetTrustStoreCaCertificatesBundle(context.Context, *GetTrustStoreCaCertificatesBundleInput) (*GetTrustStoreCaCertificatesBundleOutput, error)
+	GetTrustStoreRevocationContent(context.Context, *GetTrustStoreRevocationContentInput) (*GetTrustStoreRevocationContentOutput, error)
 	ModifyListener(context.Context, *ModifyListenerInput) (*ModifyListenerOutput, error)
 	ModifyListenerAttributes(context.Context, *ModifyListenerAttributesInput) (*ModifyListenerAttributesOutput, error)
 	ModifyLoadBalancerAttributes(context.Context, *ModifyLoadBalancerAttributesInput) (*ModifyLoadBalancerAttributesOutput, error)
 	ModifyRule(context.Context, *ModifyRuleInput) (*ModifyRuleOutput, error)
 	ModifyTargetGroup(context.Context, *ModifyTargetGroupInput) (*ModifyTargetGroupOutput, error)
 	ModifyTargetGroupAttributes(context.Context, *ModifyTargetGroupAttributesInput) (*ModifyTargetGroupAttributesOutput, error)
+	ModifyTrustStore(context.Context, *ModifyTrustStoreInput) (*ModifyTrustStoreOutput, error)
 	RegisterTargets(context.Context, *RegisterTargetsInput) (*RegisterTargetsOutput, error)
 	RemoveListenerCertificates(context.Context, *RemoveListenerCertificatesInput) (*RemoveListenerCertificatesOutput, error)
 	RemoveTags(context.Context, *RemoveTagsInput) (*RemoveTagsOutput, error)
+	RemoveTrustStoreRevocations(context.Context, *RemoveTrustStoreRevocationsInput) (*RemoveTrustStoreRevocationsOutput, error)
 	SetIpAddressType(context.Context, *SetIpAddressTypeInput) (*SetIpAddressTypeOutput, error)
 	SetRulePriorities(context.Context, *SetRulePrioritiesInput) (*SetRulePrioritiesOutput, error)
 	SetSecurityGroups(context.Context, *SetSecurityGroupsInput) (*SetSecurityGroupsOutput, error)
@@ -59,41 +69,51 @@ var API = wire.API{
 	Name:  "elbv2",
 	Model: model,
 	Methods: map[string]wire.Method{
-		"AddListenerCertificates":        wire.MethodOf(Server.AddListenerCertificates),
-		"AddTags":                        wire.MethodOf(Server.AddTags),
-		"CreateListener":                 wire.MethodOf(Server.CreateListener),
-		"CreateLoadBalancer":             wire.MethodOf(Server.CreateLoadBalancer),
-		"CreateRule":                     wire.MethodOf(Server.CreateRule),
-		"CreateTargetGroup":              wire.MethodOf(Server.CreateTargetGroup),
-		"DeleteListener":                 wire.MethodOf(Server.DeleteListener),
-		"DeleteLoadBalancer":             wire.MethodOf(Server.DeleteLoadBalancer),
-		"DeleteRule":                     wire.MethodOf(Server.DeleteRule),
-		"DeleteTargetGroup":              wire.MethodOf(Server.DeleteTargetGroup),
-		"DeregisterTargets":              wire.MethodOf(Server.DeregisterTargets),
-		"DescribeAccountLimits":          wire.MethodOf(Server.DescribeAccountLimits),
-		"DescribeListenerAttributes":     wire.MethodOf(Server.DescribeListenerAttributes),
-		"DescribeListenerCertificates":   wire.MethodOf(Server.DescribeListenerCertificates),
-		"DescribeListeners":              wire.MethodOf(Server.DescribeListeners),
-		"DescribeLoadBalancerAttributes": wire.MethodOf(Server.DescribeLoadBalancerAttributes),
-		"DescribeLoadBalancers":          wire.MethodOf(Server.DescribeLoadBalancers),
-		"DescribeRules":                  wire.MethodOf(Server.DescribeRules),
-		"DescribeSSLPolicies":            wire.MethodOf(Server.DescribeSSLPolicies),
-		"DescribeTags":                   wire.MethodOf(Server.DescribeTags),
-		"DescribeTargetGroupAttributes":  wire.MethodOf(Server.DescribeTargetGroupAttributes),
-		"DescribeTargetGroups":           wire.MethodOf(Server.DescribeTargetGroups),
-		"DescribeTargetHealth":           wire.MethodOf(Server.DescribeTargetHealth),
-		"ModifyListener":                 wire.MethodOf(Server.ModifyListener),
-		"ModifyListenerAttributes":       wire.MethodOf(Server.ModifyListenerAttributes),
-		"ModifyLoadBalancerAttributes":   wire.MethodOf(Server.ModifyLoadBalancerAttributes),
-		"ModifyRule":                     wire.MethodOf(Server.ModifyRule),
-		"ModifyTargetGroup":              wire.MethodOf(Server.ModifyTargetGroup),
-		"ModifyTargetGroupAttributes":    wire.MethodOf(Server.ModifyTargetGroupAttributes),
-		"RegisterTargets":                wire.MethodOf(Server.RegisterTargets),
-		"RemoveListenerCertificates":     wire.MethodOf(Server.RemoveListenerCertificates),
-		"RemoveTags":                     wire.MethodOf(Server.RemoveTags),
-		"SetIpAddressType":               wire.MethodOf(Server.SetIpAddressType),
-		"SetRulePriorities":              wire.MethodOf(Server.SetRulePriorities),
-		"SetSecurityGroups":              wire.MethodOf(Server.SetSecurityGroups),
-		"SetSubnets":                     wire.MethodOf(Server.SetSubnets),
+		"AddListenerCertificates":           wire.MethodOf(Server.AddListenerCertificates),
+		"AddTags":                           wire.MethodOf(Server.AddTags),
+		"AddTrustStoreRevocations":          wire.MethodOf(Server.AddTrustStoreRevocations),
+		"CreateListener":                    wire.MethodOf(Server.CreateListener),
+		"CreateLoadBalancer":                wire.MethodOf(Server.CreateLoadBalancer),
+		"CreateRule":                        wire.MethodOf(Server.CreateRule),
+		"CreateTargetGroup":                 wire.MethodOf(Server.CreateTargetGroup),
+		"CreateTrustStore":                  wire.MethodOf(Server.CreateTrustStore),
+		"DeleteListener":                    wire.MethodOf(Server.DeleteListener),
+		"DeleteLoadBalancer":                wire.MethodOf(Server.DeleteLoadBalancer),
+		"DeleteRule":                        wire.MethodOf(Server.DeleteRule),
+		"DeleteTargetGroup":                 wire.MethodOf(Server.DeleteTargetGroup),
+		"DeleteTrustStore":                  wire.MethodOf(Server.DeleteTrustStore),
+		"DeregisterTargets":                 wire.MethodOf(Server.DeregisterTargets),
+		"DescribeAccountLimits":             wire.MethodOf(Server.DescribeAccountLimits),
+		"DescribeListenerAttributes":        wire.MethodOf(Server.DescribeListenerAttributes),
+		"DescribeListenerCertificates":      wire.MethodOf(Server.DescribeListenerCertificates),
+		"DescribeListeners":                 wire.MethodOf(Server.DescribeListeners),
+		"DescribeLoadBalancerAttributes":    wire.MethodOf(Server.DescribeLoadBalancerAttributes),
+		"DescribeLoadBalancers":             wire.MethodOf(Server.DescribeLoadBalancers),
+		"DescribeRules":                     wire.MethodOf(Server.DescribeRules),
+		"DescribeSSLPolicies":               wire.MethodOf(Server.DescribeSSLPolicies),
+		"DescribeTags":                      wire.MethodOf(Server.DescribeTags),
+		"DescribeTargetGroupAttributes":     wire.MethodOf(Server.DescribeTargetGroupAttributes),
+		"DescribeTargetGroups":              wire.MethodOf(Server.DescribeTargetGroups),
+		"DescribeTargetHealth":              wire.MethodOf(Server.DescribeTargetHealth),
+		"DescribeTrustStoreAssociations":    wire.MethodOf(Server.DescribeTrustStoreAssociations),
+		"DescribeTrustStoreRevocations":     wire.MethodOf(Server.DescribeTrustStoreRevocations),
+		"DescribeTrustStores":               wire.MethodOf(Server.DescribeTrustStores),
+		"GetTrustStoreCaCertificatesBundle": wire.MethodOf(Server.GetTrustStoreCaCertificatesBundle),
+		"GetTrustStoreRevocationContent":    wire.MethodOf(Server.GetTrustStoreRevocationContent),
+		"ModifyListener":                    wire.MethodOf(Server.ModifyListener),
+		"ModifyListenerAttributes":          wire.MethodOf(Server.ModifyListenerAttributes),
+		"ModifyLoadBalancerAttributes":      wire.MethodOf(Server.ModifyLoadBalancerAttributes),
+		"ModifyRule":                        wire.MethodOf(Server.ModifyRule),
+		"ModifyTargetGroup":                 wire.MethodOf(Server.ModifyTargetGroup),
+		"ModifyTargetGroupAttributes":       wire.MethodOf(Server.ModifyTargetGroupAttributes),
+		"ModifyTrustStore":                  wire.MethodOf(Server.ModifyTrustStore),
+		"RegisterTargets":                   wire.MethodOf(Server.RegisterTargets),
+		"RemoveListenerCertificates":        wire.MethodOf(Server.RemoveListenerCertificates),
+		"RemoveTags":                        wire.MethodOf(Server.RemoveTags),
+		"RemoveTrustStoreRevocations":       wire.MethodOf(Server.RemoveTrustStoreRevocations),
+		"SetIpAddressType":                  wire.MethodOf(Server.SetIpAddressType),
+		"SetRulePriorities":                 wire.MethodOf(Server.SetRulePriorities),
+		"SetSecurityGroups":                 wire.MethodOf(Server.SetSecurityGroups),
+		"SetSubnets":                        wire.MethodOf(Server.SetSubnets),
 	},
 }

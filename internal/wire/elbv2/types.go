@@ -33,6 +33,15 @@ type AddTagsInput struct {
 type AddTagsOutput struct {
 }
 
+type AddTrustStoreRevocationsInput struct {
+	TrustStoreArn      *string
+	RevocationContents []*RevocationContent
+}
+
+type AddTrustStoreRevocationsOutput struct {
+	TrustStoreRevocations []*TrustStoreRevocation
+}
+
 type AdministrativeOverride struct {
 	State       *string
 	Reason      *string
@@ -157,6 +166,18 @@ type CreateTargetGroupOutput struct {
 	TargetGroups []*TargetGroup
 }
 
+type CreateTrustStoreInput struct {
+	Name                                *string
+	CaCertificatesBundleS3Bucket        *string
+	CaCertificatesBundleS3Key           *string
+	CaCertificatesBundleS3ObjectVersion *string
+	Tags                                []*Tag
+}
+
+type CreateTrustStoreOutput struct {
+	TrustStores []*TrustStore
+}
+
 type DeleteListenerInput struct {
 	ListenerArn *string
 }
@@ -183,6 +204,13 @@ type DeleteTargetGroupInput struct {
 }
 
 type DeleteTargetGroupOutput struct {
+}
+
+type DeleteTrustStoreInput struct {
+	TrustStoreArn *string
+}
+
+type DeleteTrustStoreOutput struct {
 }
 
 type DeregisterTargetsInput struct {
@@ -317,6 +345,48 @@ type DescribeTargetHealthOutput struct {
 	TargetHealthDescriptions []*TargetHealthDescription
 }
 
+type DescribeTrustStoreAssociationsInput struct {
+	TrustStoreArn *string
+	Marker        *string
+	PageSize      *int64
+}
+
+type DescribeTrustStoreAssociationsOutput struct {
+	TrustStoreAssociations []*TrustStoreAssociation
+	NextMarker             *string
+}
+
+type DescribeTrustStoreRevocation struct {
+	TrustStoreArn          *string
+	RevocationId           *int64
+	RevocationType         *string
+	NumberOfRevokedEntries *int64
+}
+
+type DescribeTrustStoreRevocationsInput struct {
+	TrustStoreArn *string
+	RevocationIds []int64
+	Marker        *string
+	PageSize      *int64
+}
+
+type DescribeTrustStoreRevocationsOutput struct {
+	TrustStoreRevocations []*DescribeTrustStoreRevocation
+	NextMarker            *string
+}
+
+type DescribeTrustStoresInput struct {
+	TrustStoreArns []string
+	Names          []string
+	Marker         *string
+	PageSize       *int64
+}
+
+type DescribeTrustStoresOutput struct {
+	TrustStores []*TrustStore
+	NextMarker  *string
+}
+
 type FixedResponseActionConfig struct {
 	MessageBody *string
 	StatusCode  *string
@@ -326,6 +396,23 @@ type FixedResponseActionConfig struct {
 type ForwardActionConfig struct {
 	TargetGroups                []*TargetGroupTuple
 	TargetGroupStickinessConfig *TargetGroupStickinessConfig
+}
+
+type GetTrustStoreCaCertificatesBundleInput struct {
+	TrustStoreArn *string
+}
+
+type GetTrustStoreCaCertificatesBundleOutput struct {
+	Location *string
+}
+
+type GetTrustStoreRevocationContentInput struct {
+	TrustStoreArn *string
+	RevocationId  *int64
+}
+
+type GetTrustStoreRevocationContentOutput struct {
+	Location *string
 }
 
 type HostHeaderConditionConfig struct {
@@ -492,11 +579,23 @@ type ModifyTargetGroupOutput struct {
 	TargetGroups []*TargetGroup
 }
 
+type ModifyTrustStoreInput struct {
+	TrustStoreArn                       *string
+	CaCertificatesBundleS3Bucket        *string
+	CaCertificatesBundleS3Key           *string
+	CaCertificatesBundleS3ObjectVersion *string
+}
+
+type ModifyTrustStoreOutput struct {
+	TrustStores []*TrustStore
+}
+
 type MutualAuthenticationAttributes struct {
 	Mode                          *string
 	TrustStoreArn                 *string
 	IgnoreClientCertificateExpiry *bool
 	TrustStoreAssociationStatus   *string
+	AdvertiseTrustStoreCaNames    *string
 }
 
 type PathPatternConditionConfig struct {
@@ -544,6 +643,21 @@ type RemoveTagsInput struct {
 }
 
 type RemoveTagsOutput struct {
+}
+
+type RemoveTrustStoreRevocationsInput struct {
+	TrustStoreArn *string
+	RevocationIds []int64
+}
+
+type RemoveTrustStoreRevocationsOutput struct {
+}
+
+type RevocationContent struct {
+	S3Bucket        *string
+	S3Key           *string
+	S3ObjectVersion *string
+	RevocationType  *string
 }
 
 type RewriteConfig struct {
@@ -707,6 +821,25 @@ type TargetHealthDescription struct {
 	TargetHealth           *TargetHealth
 	AnomalyDetection       *AnomalyDetection
 	AdministrativeOverride *AdministrativeOverride
+}
+
+type TrustStore struct {
+	Name                   *string
+	TrustStoreArn          *string
+	Status                 *string
+	NumberOfCaCertificates *int64
+	TotalRevokedEntries    *int64
+}
+
+type TrustStoreAssociation struct {
+	ResourceArn *string
+}
+
+type TrustStoreRevocation struct {
+	TrustStoreArn          *string
+	RevocationId           *int64
+	RevocationType         *string
+	NumberOfRevokedEntries *int64
 }
 
 type UrlRewriteConfig struct {

@@ -1,0 +1,134 @@
+package alb
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/isthmus-net/isthmus/internal/alb/config"
+)
+
+// clientPair is a client's certificate, signed by the issuer.
+func (i issuer) clientPair(t *testing.T, ends time.Time) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := i.Sign(&x509.Certificate{
+		Subject:   pkix.Name{Country: []string{"DE"}, Organization: []string{"Größe, Inc"}, CommonName: "client"},
+		NotBefore: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), NotAfter: ends, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(text))
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: key, Leaf: leaf}
+}
+
+// TestVerifyClients: who has no certificate of the trust store's gets nowhere,
+// with a session of before neither.
+func TestVerifyClients(t *testing.T) {
+	i, other := newIssuer(t), newIssuer(t)
+	c := secured(configuration(healthy(startTarget(t, "a"))), i.issue(t, "EC_prime256v1", "shop.example"))
+	c.Listeners[0].TLS.Verify = &config.VerifyClients{TrustStore: "arn:ts", Bundle: i.PEM}
+	n := startNode(t, c)
+	good := i.clientPair(t, time.Now().Add(time.Hour))
+	sessions := tls.NewLRUClientSessionCache(0)
+	cache := sessions
+	dial := func(h2 bool, shown ...tls.Certificate) (seen, error) {
+		client := i.client(t, n, h2)
+		transport := client.Transport.(*http.Transport)
+		defer transport.CloseIdleConnections()
+		transport.TLSClientConfig.Certificates, transport.TLSClientConfig.ClientSessionCache = shown, cache
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+n.address()+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"Subject", "Leaf", "Serial-Number", "Issuer", "Validity"} {
+			r.Header.Set("X-Amzn-Mtls-Clientcert-"+name, "forged")
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			return seen{}, err
+		}
+		defer answer.Body.Close()
+		var got seen
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return seen{}, err
+		}
+		return got, json.Unmarshal(b, &got)
+	}
+	for _, h2 := range []bool{false, true} {
+		got, err := dial(h2, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := url.PathUnescape(got.Header.Get("X-Amzn-Mtls-Clientcert-Leaf"))
+		if want := encode(good.Leaf); err != nil || leaf != want {
+			t.Errorf("the leaf is %q, want %q", leaf, want)
+		}
+		serial, ok := new(big.Int).SetString(got.Header.Get("X-Amzn-Mtls-Clientcert-Serial-Number"), 16)
+		if !ok || serial.Cmp(good.Leaf.SerialNumber) != 0 {
+			t.Errorf("the serial number is %q", got.Header.Get("X-Amzn-Mtls-Clientcert-Serial-Number"))
+		}
+		for name, want := range map[string]string{
+			"Issuer":   "CN=Isthmus us-east-1 acm,O=Isthmus",
+			"Subject":  `CN=client,O=Gr\C3\B6\C3\9Fe\, Inc,C=DE`,
+			"Validity": "NotBefore=2026-01-02T03:04:05Z;NotAfter=" + good.Leaf.NotAfter.UTC().Format("2006-01-02T15:04:05Z"),
+		} {
+			if value := got.Header.Get("X-Amzn-Mtls-Clientcert-" + name); value != want {
+				t.Errorf("%s is %q, want %q", name, value, want)
+			}
+		}
+		if got.Header.Get("X-Amzn-Mtls-Clientcert") != "" {
+			t.Error("the chain is passed on")
+		}
+	}
+	refused := func(name, status string, shown ...tls.Certificate) {
+		t.Helper()
+		if got, err := dial(false, shown...); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			n.log.mu.Lock()
+			text := n.log.b.String()
+			n.log.mu.Unlock()
+			if strings.Contains(text, `"tls_verify_status":"Failed:`+status+`"`) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: the log says %s", name, text)
+			}
+		}
+	}
+	cache = nil
+	refused("no certificate", "UnmappedConnectionError")
+	refused("one that has ended", "ClientCertExpired", i.clientPair(t, time.Now().Add(-time.Minute)))
+	refused("another authority's", "ClientCertUntrusted", other.clientPair(t, time.Now().Add(time.Hour)))
+	// The session that the good one has is of no use once its authority is gone.
+	c.Listeners[0].TLS.Verify = &config.VerifyClients{TrustStore: "arn:ts", Bundle: other.PEM}
+	n.log.mu.Lock()
+	n.log.b.Reset()
+	n.log.mu.Unlock()
+	n.apply(c)
+	cache = sessions
+	refused("of an authority that is trusted no more", "ClientCertUntrusted", good)
+}
