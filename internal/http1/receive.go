@@ -13,18 +13,16 @@ func (c *serverConn) wait() fate {
 	} else {
 		c.allowIdle() // the time for the last request's body may have passed
 	}
-	for {
-		c.drained = false // what came until now makes the socket ready no more
-		err := c.in.raw.Read(c.onReadable)
-		switch {
-		case err == nil:
-			return c.stopped
-		case c.looked || c.state.Load() != connIdle || !errors.Is(err, os.ErrDeadlineExceeded):
-			return fateClosed
-		}
-		c.looked = true
-		c.allowIdle()
+	c.drained = false // what came until now makes the socket ready no more
+	err := c.in.raw.Read(c.onReadable)
+	switch {
+	case err == nil:
+		return c.stopped
+	case c.looked || c.state.Load() != connIdle || !errors.Is(err, os.ErrDeadlineExceeded):
+		return fateClosed
 	}
+	c.looked = true
+	return fateRests
 }
 
 // lookAgain is how soon a connection that waits is read once more. The end that

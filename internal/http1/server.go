@@ -138,14 +138,19 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			<-s.slots
 			return nil
 		}
-		go func() {
-			defer func() {
-				s.remove(sc)
-				<-s.slots
-			}()
-			sc.serve()
-		}()
+		go s.run(sc)
 	}
+}
+
+// run serves a connection. One that rests is given another goroutine, whose stack
+// is small: that of a request's handling would stay as large as it has become.
+func (s *Server) run(c *serverConn) {
+	if c.serve() {
+		go s.run(c)
+		return
+	}
+	s.remove(c)
+	<-s.slots
 }
 
 // passing tells whether accepting may succeed again: the client has left, or

@@ -72,6 +72,7 @@ const (
 	fateSwitched             // it carries another protocol
 	fateRefused              // what came is no request that can be served
 	fateBody                 // a request's body is to be waited for
+	fateRests                // it has waited for a while, and may wait long
 )
 
 func newServerConn(s *Server, conn net.Conn, c *tls.Config) *serverConn {
@@ -114,17 +115,44 @@ func (c *serverConn) cut() {
 	c.socket.Close()
 }
 
-// serve handles the requests of a connection until it ends.
-func (c *serverConn) serve() {
+// serve handles the requests of a connection until it ends, or rests: then it
+// is to be served on by another goroutine.
+func (c *serverConn) serve() (rests bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.server.options.Log.Error("a request made its handler panic", "cause", cause, "stack", string(debug.Stack()))
+		}
+		if rests {
+			return
 		}
 		c.ctx.cancel(ErrGone)
 		c.socket.Close()
 		c.endRequest()
 		c.watch.close()
 	}()
+	if c.in == nil && !c.open() {
+		return false
+	}
+	if c.in.raw == nil {
+		for c.settle(c.next()) {
+		}
+	} else {
+		f := c.wait()
+		for c.settle(f) {
+			f = c.wait()
+		}
+		if f == fateRests {
+			return true
+		}
+	}
+	c.in.r = c.in.w
+	c.in.release()
+	return false
+}
+
+// open begins a connection. It returns false once that has ended, as one that
+// carries another protocol has.
+func (c *serverConn) open() bool {
 	o := &c.server.options
 	if c.tls != nil {
 		t := tls.Server(c.socket, c.tls)
@@ -136,7 +164,7 @@ func (c *serverConn) serve() {
 			if o.HandshakeFailed != nil {
 				o.HandshakeFailed(addrPort(c.socket.RemoteAddr()), err)
 			}
-			return
+			return false
 		}
 		state := t.ConnectionState()
 		c.conn.Conn, c.conn.TLS = t, &state
@@ -150,22 +178,14 @@ func (c *serverConn) serve() {
 			c.state.Store(connOther)
 			c.socket.SetReadDeadline(time.Time{})
 			serve(c.ctx, &c.conn, c.server.closing)
-			return
+			return false
 		}
 	}
 	c.in = newInput(c.conn.Conn, smallInputs)
 	c.reading.set = c.conn.SetReadDeadline
 	c.watch.init(c.socket, func() { c.ctx.cancel(ErrGone) })
-	if c.in.raw != nil {
-		c.onReadable, c.onWritable = c.readable, c.writable
-		for c.settle(c.wait()) {
-		}
-	} else {
-		for c.settle(c.next()) {
-		}
-	}
-	c.in.r = c.in.w
-	c.in.release()
+	c.onReadable, c.onWritable = c.readable, c.writable
+	return true
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
