@@ -16,7 +16,8 @@ const (
 	maxStreams       = 100
 	streamBuffer     = 256 << 10
 	connectionBuffer = maxStreams * streamBuffer
-	greetingTimeout  = handshakeTimeout
+	// takeTimeout ends a connection whose backend takes no byte of what is sent.
+	takeTimeout = time.Minute
 )
 
 // http2Client keeps HTTP/2 connections to one destination. Each carries many
@@ -29,8 +30,17 @@ type http2Client struct {
 	retired atomic.Bool
 
 	mu      sync.Mutex
-	conns   []*http.ClientConn
+	conns   []*http2Conn
 	opening *opening // nil while no connection is being opened
+}
+
+// http2Conn is one of its connections.
+type http2Conn struct {
+	*http.ClientConn
+	wire *greetedConn
+	// spent says that it is given no further requests: nothing at all came on it
+	// while one waited in vain.
+	spent atomic.Bool
 }
 
 // opening is a connection that is being opened for all who need one.
@@ -43,7 +53,7 @@ type opening struct {
 
 // take reserves room for a request on a connection, which is the least busy one
 // or a new one.
-func (c *http2Client) take(ctx context.Context) (*http.ClientConn, error) {
+func (c *http2Client) take(ctx context.Context) (*http2Conn, error) {
 	for {
 		c.mu.Lock()
 		if conn := c.reserve(); conn != nil {
@@ -76,10 +86,10 @@ func (c *http2Client) take(ctx context.Context) (*http.ClientConn, error) {
 }
 
 // reserve is called with the lock held. It is nil if no connection has room.
-func (c *http2Client) reserve() *http.ClientConn {
-	var best *http.ClientConn
+func (c *http2Client) reserve() *http2Conn {
+	var best *http2Conn
 	for _, conn := range c.conns {
-		if conn.Available() > 0 && conn.InFlight() < maxStreams && (best == nil || conn.InFlight() < best.InFlight()) {
+		if !conn.spent.Load() && conn.Available() > 0 && conn.InFlight() < maxStreams && (best == nil || conn.InFlight() < best.InFlight()) {
 			best = conn
 		}
 	}
@@ -111,7 +121,7 @@ func (c *http2Client) open() {
 		c.mu.Unlock()
 		close(o.done)
 		if err == nil {
-			conn.SetStateHook(c.changed)
+			conn.SetStateHook(func(*http.ClientConn) { c.changed(conn) })
 		}
 	}()
 }
@@ -121,7 +131,7 @@ var errSpent = error(&Error{Protocol, "backend", "it allows no HTTP/2 streams"})
 
 // connect opens a connection and waits for the backend's SETTINGS, which say
 // how many requests it takes.
-func (c *http2Client) connect(ctx context.Context) (*http.ClientConn, error) {
+func (c *http2Client) connect(ctx context.Context) (*http2Conn, error) {
 	raw, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -136,6 +146,7 @@ func (c *http2Client) connect(ctx context.Context) (*http.ClientConn, error) {
 		DisableCompression:     true,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connectionBuffer,
+			WriteByteTimeout: takeTimeout,
 		},
 	}
 	transport.Protocols.SetUnencryptedHTTP2(true) // TLS is dial's
@@ -144,7 +155,7 @@ func (c *http2Client) connect(ctx context.Context) (*http.ClientConn, error) {
 		raw.Close()
 		return nil, err
 	}
-	patience := time.NewTimer(greetingTimeout)
+	patience := time.NewTimer(handshakeTimeout)
 	defer patience.Stop()
 	select {
 	case <-greeted.greeted:
@@ -166,18 +177,21 @@ func (c *http2Client) connect(ctx context.Context) (*http.ClientConn, error) {
 		conn.Close()
 		return nil, err
 	}
-	return conn, nil
+	return &http2Conn{ClientConn: conn, wire: greeted}, nil
 }
 
 // changed is called when a request on a connection has ended, or itself.
-func (c *http2Client) changed(conn *http.ClientConn) {
-	if conn.Err() != nil || c.retired.Load() {
+func (c *http2Client) changed(conn *http2Conn) {
+	if conn.Err() != nil || c.leaves(conn) {
 		go c.tidy() // the caller may hold the lock
 	}
 }
 
-// tidy forgets connections that have ended. Of a retired client it closes those
-// without requests.
+// leaves tells whether a connection is to be closed behind its last request.
+func (c *http2Client) leaves(conn *http2Conn) bool { return c.retired.Load() || conn.spent.Load() }
+
+// tidy forgets connections that have ended, and closes those that leave and have
+// no requests.
 func (c *http2Client) tidy() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +199,7 @@ func (c *http2Client) tidy() {
 	for _, conn := range c.conns {
 		switch {
 		case conn.Err() != nil:
-		case c.retired.Load() && conn.InFlight() == 0:
+		case c.leaves(conn) && conn.InFlight() == 0:
 			conn.Close()
 		default:
 			kept = append(kept, conn)
@@ -207,8 +221,9 @@ func (c *http2Client) retire() {
 // backend's SETTINGS (RFC 9113, section 3.4).
 type greetedConn struct {
 	net.Conn
-	begun   atomic.Bool // something came
-	heard   atomic.Bool // and was taken in
+	begun   atomic.Bool  // something came
+	last    atomic.Int64 // when it did, in Unix nanoseconds
+	heard   atomic.Bool  // and was taken in
 	once    sync.Once
 	greeted chan struct{} // closed when they have been heard, or will not be
 }
@@ -221,9 +236,13 @@ func (c *greetedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.begun.Store(true)
+		c.last.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
+
+// silent is for how long nothing has come.
+func (c *greetedConn) silent() time.Duration { return time.Since(time.Unix(0, c.last.Load())) }
 
 func (c *greetedConn) Close() error {
 	c.tell()

@@ -27,7 +27,7 @@ func (c *http2Client) do(ctx context.Context, r *Request) (*message.Response, er
 	x.begin()
 	request, kept := x.convert(r, c.secure)
 	for sends := 1; ; sends++ {
-		response, lost, err := c.send(ctx, request)
+		response, lost, err := c.send(x, request)
 		if err == nil {
 			kept.settle()
 			x.waiting.Store(false)
@@ -49,11 +49,12 @@ func (c *http2Client) do(ctx context.Context, r *Request) (*message.Response, er
 
 // send sends a request once. lost tells, with an error, that its connection
 // ended.
-func (c *http2Client) send(ctx context.Context, request *http.Request) (_ *http.Response, lost bool, _ error) {
-	conn, err := c.take(ctx)
+func (c *http2Client) send(x *http2Exchange, request *http.Request) (_ *http.Response, lost bool, _ error) {
+	conn, err := c.take(x.ctx)
 	if err != nil {
 		return nil, false, err
 	}
+	x.conn.Store(conn)
 	response, err := conn.RoundTrip(request)
 	return response, err != nil && conn.Err() != nil, err
 }
@@ -86,6 +87,7 @@ func again(request *http.Request, r *Request, kept *keptBody) *http.Request {
 type http2Exchange struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+	conn    atomic.Pointer[http2Conn]
 	timeout time.Duration // 0: none
 	clock   *time.Timer
 	last    atomic.Int64 // when something moved, in nanoseconds since began
@@ -99,7 +101,8 @@ func (x *http2Exchange) begin() {
 	x.began = time.Now()
 	x.waiting.Store(true)
 	if x.timeout > 0 {
-		x.clock = time.AfterFunc(x.timeout, x.look)
+		x.clock = time.AfterFunc(time.Hour, x.look) // which sees itself set
+		x.clock.Reset(x.timeout)
 	}
 }
 
@@ -111,6 +114,12 @@ func (x *http2Exchange) look() {
 		left = x.timeout
 	}
 	if left <= 0 {
+		// A connection whose other end is gone without a word must not take the
+		// requests to come; others that wait on it are left their time. The first
+		// half of the time is for what concerned the request itself.
+		if conn := x.conn.Load(); conn != nil && conn.wire.silent() >= x.timeout/2 {
+			conn.spent.Store(true)
+		}
 		x.cancel(ErrTimeout)
 		return
 	}

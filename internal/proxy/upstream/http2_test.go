@@ -372,6 +372,25 @@ func TestHTTP2SentAgain(t *testing.T) {
 	}
 }
 
+// TestHTTP2Silence: a connection on which nothing comes is not used again.
+func TestHTTP2Silence(t *testing.T) {
+	at := frames(t, func(conn int, stream uint32, write func(kind, flags byte, stream uint32, payload ...byte)) {
+		if conn > 0 {
+			write(1, 5, stream, 0x88)
+		}
+	})
+	p := pool2(t, at, false)
+	r := &Request{Method: "POST", Path: "/", Host: "a", Timeout: 100 * time.Millisecond}
+	if _, err := p.Do(t.Context(), r); err == nil || err.Kind != Timeout {
+		t.Fatal(err)
+	}
+	response, err := p.Do(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+}
+
 // TestKeptBody: what a reader that was given up gets belongs to the next one.
 func TestKeptBody(t *testing.T) {
 	x := &http2Exchange{began: time.Now()}
