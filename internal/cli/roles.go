@@ -175,7 +175,9 @@ type gatewayCmd struct {
 
 	PublicThroughEndpoints bool
 	AccessLogDir           string
-	Metrics                bool // a socket for metrics was handed over after the listeners
+	OTLPEndpoint           string `name:"otlp-endpoint"`
+	OTLPSocket             string `name:"otlp-socket"` // the relay to the endpoint
+	Metrics                bool   // a socket for metrics was handed over after the listeners
 }
 
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
@@ -197,6 +199,10 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 		if c.Metrics {
 			metrics, rest = rest[0], rest[1:]
 		}
+		var export *gateway.Export
+		if c.OTLPEndpoint != "" {
+			export = &gateway.Export{Endpoint: c.OTLPEndpoint, Socket: c.OTLPSocket}
+		}
 		log := c.logger("gateway", env)
 		access, closer := c.accessLog("gateway", env)
 		defer closer.Close()
@@ -209,7 +215,7 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 			defer stageLogs.Close()
 		}
 		return gateway.Main(ctx, gateway.Process{
-			Listeners: public, HTTP: rest[0], HTTPS: rest[1], Metrics: metrics,
+			Listeners: public, HTTP: rest[0], HTTPS: rest[1], Metrics: metrics, Export: export,
 			Feed: c.Feed, Drain: drainTime, Log: log,
 			Options: gateway.Options{
 				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, StageLogs: stageLogs, Access: access,
@@ -235,6 +241,9 @@ func (c *gatewayCmd) args() []string {
 	}
 	if c.Metrics {
 		args = append(args, "--metrics")
+	}
+	if c.OTLPEndpoint != "" {
+		args = append(args, "--otlp-endpoint", c.OTLPEndpoint, "--otlp-socket", c.OTLPSocket)
 	}
 	return args
 }

@@ -40,6 +40,7 @@ type serveCmd struct {
 	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
 	AccessLogDir           string         `help:"Directory in which the access logs of stages are kept, a file for each log group: ACCOUNT/GROUP.log." placeholder:"DIR"`
 	Metrics                netip.AddrPort `help:"Address at which the gateway's metrics are collected, at /metrics, in Prometheus's format." placeholder:"IP:PORT"`
+	OTLPEndpoint           string         `name:"otlp-endpoint" help:"URL of a collector of OpenTelemetry (OTLP over HTTP), to which a span of each call and of its integration goes." placeholder:"URL"`
 	ALBAccessLog           string         `name:"alb-access-log" help:"Directory in which the access logs of Application Load Balancers are kept, in AWS's format, a file for each node." placeholder:"DIR"`
 	S3Dir                  string         `name:"s3-dir" help:"Directory in the place of Amazon S3, in which BUCKET/KEY is an object: trust stores are made of such." placeholder:"DIR"`
 	MaxFlows               uint32         `help:"Size of the flow table when it is first made; each flow takes two entries." placeholder:"N"`
@@ -53,6 +54,7 @@ packets keep flowing until isthmus down.`,
 		"isthmus serve",
 		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
 		"isthmus serve --metrics 127.0.0.1:9464",
+		"isthmus serve --otlp-endpoint http://127.0.0.1:4318",
 		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
 		"isthmus serve --access-log-dir /var/log/isthmus/apis --alb-access-log /var/log/isthmus/balancers",
 		"isthmus serve --s3-dir /srv/s3   # /srv/s3/certificates/ca.pem is s3://certificates/ca.pem",
@@ -255,6 +257,12 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 		}
 	})
 	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints, AccessLogDir: s.AccessLogDir}
+	if s.OTLPEndpoint != "" {
+		gateway.OTLPEndpoint, gateway.OTLPSocket = s.OTLPEndpoint, s.dir.OTLP()
+		if err := s.relayExport(ctx); err != nil {
+			return err
+		}
+	}
 	listen := []string{s.GatewayListen.String()}
 	if gateway.Metrics = s.Metrics.IsValid(); gateway.Metrics {
 		listen = append(listen, s.Metrics.String())
@@ -280,6 +288,20 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	return s.answer(ctx)
 }
 
+// relayExport leads the gateway, which is in API Gateway's VPC, to the collector.
+func (s *server) relayExport(ctx context.Context) error {
+	to, err := collectorOf(ctx, s.OTLPEndpoint)
+	if err != nil {
+		return err
+	}
+	l, err := relay.Listen(s.dir.OTLP(), uidGateway)
+	if err != nil {
+		return err
+	}
+	s.group.Go(func() error { return relay.Serve(ctx, l, to, relay.Export, s.log) })
+	return nil
+}
+
 // resolve starts the resolver.
 func (s *server) resolve(ctx context.Context) error {
 	c := dnsCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Host: s.DNSListen.IsValid(), Forward: s.DNSForward.IsValid()}
@@ -290,7 +312,7 @@ func (s *server) resolve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.group.Go(func() error { return relay.Serve(ctx, l, s.DNSForward, s.log) })
+		s.group.Go(func() error { return relay.Serve(ctx, l, s.DNSForward, relay.DNS, s.log) })
 	}
 	_, err := s.inside(ctx, supervise.Spec{Name: node.OwnerDNS, Args: c.args(), UID: uidDNS, Listen: listen, Inside: inside})
 	return err

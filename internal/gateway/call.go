@@ -31,6 +31,7 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 	}
 	out.Timeout = in.timeout
 	x.integrated, x.integrationStarted = true, time.Now()
+	x.beginIntegrationSpan(out)
 	response, failed := in.pool.Do(ctx, out)
 	held.Release()
 	x.integrationLatency = time.Since(x.integrationStarted)

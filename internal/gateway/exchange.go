@@ -22,6 +22,7 @@ type exchange struct {
 	requestID  string // $context.requestId
 	extendedID string // $context.extendedRequestId
 	traceID    string // X-Amzn-Trace-Id
+	spans      *spans // nil unless there is a tracer
 
 	method string // the request's, unless overridden
 	api    *api

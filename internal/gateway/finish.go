@@ -38,6 +38,7 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 func (x *exchange) done(r *message.Response, sent int64, err error) {
 	x.status, x.sent, x.latency = r.Status, sent, time.Since(x.start)
 	x.log(r, sent, err)
+	x.endSpans()
 	if x.stage == nil {
 		x.gateway.unrouted.Add(1)
 		return

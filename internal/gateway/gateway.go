@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -41,6 +43,9 @@ type Options struct {
 	// PublicThroughEndpoints lets public APIs be called through interface
 	// endpoints too, which AWS refuses.
 	PublicThroughEndpoints bool
+	// Tracer makes spans of exchanges, and has backends told of them; nil makes
+	// none, and passes what clients say of traces on as it is.
+	Tracer trace.Tracer
 	// StageLogs is the directory of stages' access logs; nil if they write none.
 	StageLogs *os.Root
 	// Access gets a line for each request, Log what concerns the process.
@@ -118,6 +123,7 @@ func (g *Gateway) Handle(ctx context.Context, r *message.Request) *message.Respo
 	}
 	x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
 	r.Header.DeleteFunc(isEndpointHeader)
+	x.beginSpan()
 	return x.finish(x.run(ctx))
 }
 

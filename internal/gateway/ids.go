@@ -48,13 +48,26 @@ func rootOf(value string) string {
 	return ""
 }
 
-// traceID is the value of X-Amzn-Trace-Id: the client's if it has a root, else
-// a new one.
-func traceID(client string, now time.Time) string {
-	for field := range strings.SplitSeq(client, ";") {
-		if strings.HasPrefix(strings.TrimSpace(field), "Root=1-") {
-			return client
+// isRoot tells whether a text is "1-", a time of 8 digits and 24 more.
+func isRoot(s string) bool {
+	if len(s) != len("1-01234567-0123456789abcdef01234567") || s[:2] != "1-" || s[10] != '-' {
+		return false
+	}
+	for _, digits := range []string{s[2:10], s[11:]} {
+		for i := range len(digits) {
+			if c := digits[i]; !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
+				return false
+			}
 		}
+	}
+	return true
+}
+
+// traceID is the value of X-Amzn-Trace-Id: the client's if it has a root that is
+// one, else a new one.
+func traceID(client string, now time.Time) string {
+	if isRoot(rootOf(client)) {
+		return client
 	}
 	var b [16]byte
 	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix()))

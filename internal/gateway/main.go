@@ -27,6 +27,7 @@ type Process struct {
 	// interface endpoints; nil for none; closed by Main.
 	HTTP, HTTPS net.Listener
 	Metrics     net.Listener // for who collects metrics; nil for none; closed by Main
+	Export      *Export      // of spans; nil for none
 	Feed        string       // path of the control process's feed socket
 	Options     Options      // Upstream.Explain, Caller and Log are set by Main
 	Server      server.Options
@@ -65,6 +66,20 @@ func Main(ctx context.Context, p Process) error {
 	})
 	p.Options.Caller = asker.ask
 	p.Options.Log, p.Server.Log = p.Log, p.Log
+	if p.Export != nil {
+		provider, err := newProvider(ctx, *p.Export, p.Log)
+		if err != nil {
+			return err
+		}
+		p.Options.Tracer = provider.Tracer("isthmus")
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			if err := provider.Shutdown(ctx); err != nil {
+				p.Log.Warn("export the last spans", "error", err)
+			}
+		}()
+	}
 	g := New(p.Options)
 	defer g.Close()
 	ready := make(chan struct{}, 1)

@@ -48,6 +48,9 @@ func (d Dir) Socket() string { return d.path("node.sock") }
 // the outside by TCP.
 func (d Dir) Relay() string { return d.path("relay.sock") }
 
+// OTLP is the socket of the relay to the collector of OpenTelemetry.
+func (d Dir) OTLP() string { return d.path("otlp.sock") }
+
 // Lock is the file that the running node locks.
 func (d Dir) Lock() string { return d.path("lock") }
 

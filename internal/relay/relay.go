@@ -16,13 +16,18 @@ import (
 	"time"
 )
 
-// Limits of the streams: how many there are at a time, how long each takes,
-// and bytes in each direction, which is what a DNS message over TCP can have.
-const (
-	maxStreams = 64
-	timeout    = 5 * time.Second
-	maxBytes   = 2 + 1<<16
-)
+// Limits of the streams.
+type Limits struct {
+	Streams int           // at a time
+	Timeout time.Duration // of each
+	Bytes   int64         // in each direction
+}
+
+// DNS are the limits of a message of DNS over TCP.
+var DNS = Limits{Streams: 64, Timeout: 5 * time.Second, Bytes: 2 + 1<<16}
+
+// Export are the limits of batches of what is exported.
+var Export = Limits{Streams: 8, Timeout: 15 * time.Second, Bytes: 16 << 20}
 
 // Listen makes the socket, in the place of one that an earlier process left,
 // for one user alone.
@@ -43,12 +48,12 @@ func Listen(path string, uid int) (net.Listener, error) {
 
 // Serve passes streams on until ctx ends, and closes l. What exceeds the limits
 // is closed.
-func Serve(ctx context.Context, l net.Listener, to netip.AddrPort, log *slog.Logger) error {
+func Serve(ctx context.Context, l net.Listener, to netip.AddrPort, limits Limits, log *slog.Logger) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer l.Close()
 	var streams sync.WaitGroup
 	defer streams.Wait()
-	slots := make(chan struct{}, maxStreams)
+	slots := make(chan struct{}, limits.Streams)
 	for {
 		c, err := l.Accept()
 		if ctx.Err() != nil {
@@ -65,7 +70,7 @@ func Serve(ctx context.Context, l net.Listener, to netip.AddrPort, log *slog.Log
 		}
 		streams.Go(func() {
 			defer func() { <-slots }()
-			if err := pass(ctx, c, to); err != nil {
+			if err := pass(ctx, c, to, limits); err != nil {
 				log.Debug("stream not passed on", "to", to, "error", err)
 			}
 		})
@@ -73,9 +78,9 @@ func Serve(ctx context.Context, l net.Listener, to netip.AddrPort, log *slog.Log
 }
 
 // pass joins a stream with a connection to an address until either ends.
-func pass(ctx context.Context, near net.Conn, to netip.AddrPort) error {
+func pass(ctx context.Context, near net.Conn, to netip.AddrPort, limits Limits) error {
 	defer near.Close()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.Timeout)
 	defer cancel()
 	var d net.Dialer
 	far, err := d.DialContext(ctx, "tcp", to.String())
@@ -87,7 +92,7 @@ func pass(ctx context.Context, near net.Conn, to netip.AddrPort) error {
 	ended := make(chan error, 2)
 	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
 		go func() {
-			_, err := io.Copy(way[1], io.LimitReader(way[0], maxBytes))
+			_, err := io.Copy(way[1], io.LimitReader(way[0], limits.Bytes))
 			ended <- err
 		}()
 	}

@@ -42,7 +42,7 @@ func TestRelay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, l, netip.MustParseAddrPort(far.Addr().String()), slog.New(slog.DiscardHandler))
+		ended <- Serve(ctx, l, netip.MustParseAddrPort(far.Addr().String()), DNS, slog.New(slog.DiscardHandler))
 	}()
 	dial := func() net.Conn {
 		c, err := net.Dial("unix", path)
@@ -61,7 +61,7 @@ func TestRelay(t *testing.T) {
 		return err
 	}
 	var open []net.Conn
-	for range maxStreams {
+	for range DNS.Streams {
 		c := dial()
 		if err := echo(c); err != nil {
 			t.Fatal(err)
@@ -71,8 +71,8 @@ func TestRelay(t *testing.T) {
 	if err := echo(dial()); err == nil {
 		t.Error("one stream more is passed on")
 	}
-	go open[0].Write(make([]byte, maxBytes))
-	if n, err := io.Copy(io.Discard, open[0]); n > maxBytes {
+	go open[0].Write(make([]byte, DNS.Bytes))
+	if n, err := io.Copy(io.Discard, open[0]); n > DNS.Bytes {
 		t.Errorf("%d bytes came back, %v", n, err)
 	}
 	cancel()

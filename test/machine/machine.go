@@ -183,6 +183,15 @@ func (m *Machine) Dial(ctx context.Context, network, address string) (conn net.C
 	return conn, err
 }
 
+// Listen listens for streams at an address of the machine.
+func (m *Machine) Listen(address string) (l net.Listener, err error) {
+	err = m.ns.Do(func() (err error) {
+		l, err = net.Listen("tcp4", address)
+		return err
+	})
+	return l, err
+}
+
 // Client is an HTTP client in the machine's own network: whatever the host of
 // a URL is, its port on loopback is dialled.
 func (m *Machine) Client() *http.Client {
