@@ -57,6 +57,9 @@ func (v *Validator) Validate(ctx context.Context, authorization []string) *Failu
 
 // keysOf are those that may verify a token.
 func (v *Validator) keysOf(ctx context.Context, t *jwt.Token) (any, error) {
+	if _, ok := t.Header["crit"]; ok { // RFC 7515, section 4.1.11
+		return nil, errors.New("the token's header has extensions that must be understood")
+	}
 	id, _ := t.Header["kid"].(string)
 	found, failure := v.keys.find(ctx, id)
 	if failure != nil {

@@ -47,6 +47,12 @@ func TestValidate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	extended := jwt.NewWithClaims(jwt.SigningMethodRS256, good)
+	extended.Header["kid"], extended.Header["crit"] = "1", []string{"exp"}
+	critical, err := extended.SignedString(i.key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name   string
 		header []string
@@ -64,6 +70,7 @@ func TestValidate(t *testing.T) {
 		{"an unknown key", []string{"Bearer " + token(t, otherKey, "2", good)}, "JWTSignatureValidationError"},
 		{"not signed", []string{"Bearer " + unsigned}, "JWTSignatureValidationError"},
 		{"signed with the public key", []string{"Bearer " + symmetric}, "JWTSignatureValidationError"},
+		{"with extensions", []string{"Bearer " + critical}, "JWTSignatureValidationError"},
 		{"another issuer", []string{with("iss", "https://example.org")}, "JWTClaimValueInvalid"},
 		{"no issuer", []string{with("iss", nil)}, "JWTClaimNotPresent"},
 		{"no end", []string{with("exp", nil)}, "JWTClaimNotPresent"},
