@@ -1,5 +1,5 @@
 // Package authority makes and uses the local certificate authorities of a
-// region. One vouches for the names of private APIs and no others, so that who
+// region. One vouches for the names of APIs and no others, so that who
 // trusts it trusts it with nothing else. The other stands behind Certificate
 // Manager: it vouches for whatever name is asked for, and is to be trusted only
 // where that is wanted.
@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
@@ -34,26 +35,46 @@ func New(region string, use resource.AuthorityUse, domains []string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	private, err := EncodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := root(region, use, domains, nil, now, key)
+	return &resource.Authority{Region: region, Use: use, Certificate: certificate, PrivateKey: private}, err
+}
+
+// Widen returns the authority with a new certificate for the same key if its
+// own does not vouch for all domains, or else the row as it is. Who trusts the
+// old certificate goes on trusting what is issued for the old domains alone.
+func Widen(row *resource.Authority, domains []string, now time.Time) (*resource.Authority, error) {
+	a, err := Open(row)
+	if err != nil {
+		return nil, err
+	}
+	has := a.own.PermittedDNSDomains
+	if !slices.ContainsFunc(domains, func(d string) bool { return !slices.Contains(has, d) }) {
+		return row, nil
+	}
+	wider := *row
+	wider.Certificate, err = root(row.Region, row.Use, domains, a.own.SubjectKeyId, now, a.key)
+	return &wider, err
+}
+
+// root makes an authority's own certificate. Without an id of its key, the key
+// is given one.
+func root(region string, use resource.AuthorityUse, domains []string, id []byte, now time.Time, key crypto.Signer) (string, error) {
 	name := "Isthmus " + region
 	if use != "" {
 		name += " " + string(use)
 	}
 	template := &x509.Certificate{
-		Subject:   pkix.Name{Organization: []string{"Isthmus"}, CommonName: name},
+		Subject: pkix.Name{Organization: []string{"Isthmus"}, CommonName: name}, SubjectKeyId: id,
 		NotBefore: now.Add(-ClockSkew), NotAfter: now.AddDate(years, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		PermittedDNSDomainsCritical: len(domains) > 0, PermittedDNSDomains: domains,
 	}
-	certificate, err := sign(template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	private, err := EncodeKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return &resource.Authority{Region: region, Use: use, Certificate: certificate, PrivateKey: private}, nil
+	return sign(template, template, key.Public(), key)
 }
 
 // Authority is an authority with its key.

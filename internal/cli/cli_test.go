@@ -72,7 +72,7 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(r.out, "Examples:\n") || !strings.Contains(r.out, "    isthmus "+c.Name) {
 			t.Errorf("%s --help has no examples:\n%s", c.Name, r.out)
 		}
-		if n := strings.Count(r.out, "\n"); n > 60 {
+		if n := strings.Count(r.out, "\n"); n > 70 {
 			t.Errorf("%s --help is %d lines long", c.Name, n)
 		}
 	}
@@ -143,7 +143,7 @@ func TestRoleArguments(t *testing.T) {
 	for _, want := range []interface{ args() []string }{
 		&controlCmd{logFlags: log, DataDir: "/d", Region: "eu-west-1", Feed: "/f"},
 		&controlCmd{logFlags: log, EtcdEndpoints: []string{"http://a:1", "http://b:2"}, Region: "eu-west-1", Feed: "/f"},
-		&gatewayCmd{logFlags: log, Feed: "/f", Hosts: []string{"a", "b"}, ExposeCause: true, Listeners: 2},
+		&gatewayCmd{logFlags: log, Feed: "/f", Hosts: []string{"a", "b"}, ExposeCause: true, HTTPS: true},
 		&gatewayCmd{logFlags: log, Feed: "/f"},
 		&healthCmd{log, "/f"},
 		&dnsCmd{logFlags: log, Feed: "/f"},

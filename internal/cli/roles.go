@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -171,33 +170,32 @@ type gatewayCmd struct {
 	Feed        string
 	Hosts       []string
 	ExposeCause bool
-	Listeners   int // how many were handed over, before those of privateListen
+	// HTTPS and Metrics say which listeners were handed over between that for
+	// HTTP and those of privateListen.
+	HTTPS   bool `name:"https"`
+	Metrics bool
 
 	PublicThroughEndpoints bool
 	AccessLogDir           string
 	OTLPEndpoint           string `name:"otlp-endpoint"`
 	OTLPSocket             string `name:"otlp-socket"` // the relay to the endpoint
-	Metrics                bool   // a socket for metrics was handed over after the listeners
 }
 
 func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
-	return role(ctx, env, func(ctx context.Context) error {
-		var listeners []net.Listener
-		handed := c.Listeners + len(privateListen)
-		if c.Metrics {
-			handed++
+	return role(ctx, env, func(ctx context.Context) (err error) {
+		var public, inside gateway.Doors
+		var metrics net.Listener
+		to := []*net.Listener{&public.HTTP}
+		if c.HTTPS {
+			to = append(to, &public.HTTPS)
 		}
-		for i := range handed {
-			l, err := supervise.Listener(i)
-			if err != nil {
+		if c.Metrics {
+			to = append(to, &metrics)
+		}
+		for i, l := range append(to, &inside.HTTP, &inside.HTTPS) {
+			if *l, err = supervise.Listener(i); err != nil {
 				return err
 			}
-			listeners = append(listeners, l)
-		}
-		public, rest := listeners[:c.Listeners], listeners[c.Listeners:]
-		var metrics net.Listener
-		if c.Metrics {
-			metrics, rest = rest[0], rest[1:]
 		}
 		var export *gateway.Export
 		if c.OTLPEndpoint != "" {
@@ -208,15 +206,13 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 		defer closer.Close()
 		var stageLogs *os.Root
 		if c.AccessLogDir != "" {
-			var err error
 			if stageLogs, err = os.OpenRoot(c.AccessLogDir); err != nil {
 				return fmt.Errorf("open directory of access logs: %w", err)
 			}
 			defer stageLogs.Close()
 		}
 		return gateway.Main(ctx, gateway.Process{
-			Listeners: public, HTTP: rest[0], HTTPS: rest[1], Metrics: metrics, Export: export,
-			Feed: c.Feed, Drain: drainTime, Log: log,
+			Public: public, Inside: inside, Metrics: metrics, Export: export, Feed: c.Feed, Drain: drainTime, Log: log,
 			Options: gateway.Options{
 				Hosts: c.Hosts, ExposeCause: c.ExposeCause, PublicThroughEndpoints: c.PublicThroughEndpoints, StageLogs: stageLogs, Access: access,
 			},
@@ -226,7 +222,10 @@ func (c *gatewayCmd) Run(ctx context.Context, env *Env) error {
 
 func (c *gatewayCmd) args() []string {
 	args := append([]string{"gateway"}, c.logFlags.args()...)
-	args = append(args, "--feed", c.Feed, "--listeners", strconv.Itoa(c.Listeners))
+	args = append(args, "--feed", c.Feed)
+	if c.HTTPS {
+		args = append(args, "--https")
+	}
 	if len(c.Hosts) > 0 {
 		args = append(args, "--hosts", strings.Join(c.Hosts, ","))
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ type serveCmd struct {
 	Region                 string         `help:"The region that is served." default:"us-east-1"`
 	APIListen              netip.AddrPort `name:"api-listen" help:"Address of the AWS API; loopback only, since it accepts any credentials." default:"127.0.0.1:4566"`
 	GatewayListen          netip.AddrPort `help:"Address at which APIs are invoked." default:"127.0.0.1:8080"`
+	GatewayHTTPSListen     netip.AddrPort `name:"gateway-https-listen" help:"Address at which APIs are invoked by HTTPS; empty for none." default:"127.0.0.1:8443"`
 	GatewayHost            []string       `help:"Other names of this machine, under which the path form of invocation is served." placeholder:"NAME,…"`
 	ExposeCause            bool           `help:"Tell clients why an integration failed, in the header x-isthmus-cause."`
 	DNSListen              netip.AddrPort `name:"dns-listen" help:"Address at which names are answered for this machine; loopback only." placeholder:"IP:PORT"`
@@ -52,7 +54,7 @@ func (serveCmd) Help() string {
 process as users without privileges, and puts what they decide in force. Ctrl-C ends these processes;
 packets keep flowing until isthmus down.`,
 		"isthmus serve",
-		"isthmus serve --gateway-listen 0.0.0.0:8080 --gateway-host api.example.com",
+		"isthmus serve --gateway-listen 0.0.0.0:80 --gateway-https-listen 0.0.0.0:443 --gateway-host api.example.com",
 		"isthmus serve --metrics 127.0.0.1:9464",
 		"isthmus serve --otlp-endpoint http://127.0.0.1:4318",
 		"isthmus serve --dns-listen 127.0.0.1:5353   # dig @127.0.0.1 -p 5353 finds load balancers and endpoints",
@@ -64,9 +66,10 @@ packets keep flowing until isthmus down.`,
 
 // endpoints is where an instance listens, for clients of all users.
 type endpoints struct {
-	API     string `json:"api"`
-	Gateway string `json:"gateway"`
-	Region  string `json:"region"`
+	API          string `json:"api"`
+	Gateway      string `json:"gateway"`
+	GatewayHTTPS string `json:"gatewayHTTPS,omitempty"`
+	Region       string `json:"region"`
 }
 
 func (c *serveCmd) check() error {
@@ -213,6 +216,7 @@ type server struct {
 	node         *node.Node
 	client       *feed.Client
 	api, gateway netip.AddrPort
+	gatewayHTTPS netip.AddrPort // not valid if there is none
 }
 
 func (s *server) close() {
@@ -256,7 +260,10 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 			s.log.Error("expire flows", "error", err)
 		}
 	})
-	gateway := gatewayCmd{logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, Listeners: 1, PublicThroughEndpoints: s.PublicThroughEndpoints, AccessLogDir: s.AccessLogDir}
+	gateway := gatewayCmd{
+		logFlags: s.logFlags, Feed: s.dir.Feed(), Hosts: s.GatewayHost, ExposeCause: s.ExposeCause, AccessLogDir: s.AccessLogDir,
+		HTTPS: s.GatewayHTTPSListen.IsValid(), Metrics: s.Metrics.IsValid(), PublicThroughEndpoints: s.PublicThroughEndpoints,
+	}
 	if s.OTLPEndpoint != "" {
 		gateway.OTLPEndpoint, gateway.OTLPSocket = s.OTLPEndpoint, s.dir.OTLP()
 		if err := s.relayExport(ctx); err != nil {
@@ -264,7 +271,10 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 		}
 	}
 	listen := []string{s.GatewayListen.String()}
-	if gateway.Metrics = s.Metrics.IsValid(); gateway.Metrics {
+	if gateway.HTTPS {
+		listen = append(listen, s.GatewayHTTPSListen.String())
+	}
+	if gateway.Metrics {
 		listen = append(listen, s.Metrics.String())
 	}
 	if at, err = s.inside(ctx, supervise.Spec{
@@ -272,7 +282,9 @@ func (s *server) bringUp(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	s.gateway = at[0]
+	if s.gateway = at[0]; gateway.HTTPS {
+		s.gatewayHTTPS = at[1]
+	}
 	health := healthCmd{s.logFlags, s.dir.Feed()}
 	if _, err := s.inside(ctx, supervise.Spec{Name: node.OwnerHealth, Args: health.args(), UID: uidHealth}); err != nil {
 		return err
@@ -389,7 +401,10 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 			return err
 		}
 	}
-	e := endpoints{API: urlOf(s.api), Gateway: urlOf(s.gateway), Region: s.Region}
+	e := endpoints{API: urlOf("http", s.api), Gateway: urlOf("http", s.gateway), Region: s.Region}
+	if s.gatewayHTTPS.IsValid() {
+		e.GatewayHTTPS = urlOf("https", s.gatewayHTTPS)
+	}
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -406,7 +421,7 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 	if err := os.WriteFile(s.dir.Endpoints(), append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("tell endpoints: %w", err)
 	}
-	fmt.Fprintf(env.Stderr, "isthmus: ready in %.2f s: AWS API %s, APIs invoked at %s\n", time.Since(begin).Seconds(), e.API, e.Gateway)
+	fmt.Fprintf(env.Stderr, "isthmus: ready in %.2f s: AWS API %s, APIs invoked at %s\n", time.Since(begin).Seconds(), e.API, strings.TrimSuffix(e.Gateway+" "+e.GatewayHTTPS, " "))
 	if s.ReadyFile != "" {
 		if err := os.WriteFile(s.ReadyFile, append(b, '\n'), 0o644); err != nil {
 			return fmt.Errorf("write ready file: %w", err)
@@ -416,7 +431,7 @@ func (s *server) announce(ctx context.Context, env *Env, begin time.Time) error 
 }
 
 // urlOf is how this machine reaches one of its own sockets.
-func urlOf(at netip.AddrPort) string {
+func urlOf(scheme string, at netip.AddrPort) string {
 	switch {
 	case !at.Addr().IsUnspecified():
 	case at.Addr().Is4():
@@ -424,7 +439,7 @@ func urlOf(at netip.AddrPort) string {
 	default:
 		at = netip.AddrPortFrom(netip.IPv6Loopback(), at.Port())
 	}
-	return "http://" + at.String()
+	return scheme + "://" + at.String()
 }
 
 // answers waits for an HTTP server's answer, whichever it is. The socket is
@@ -432,7 +447,7 @@ func urlOf(at netip.AddrPort) string {
 func answers(ctx context.Context, at netip.AddrPort) error {
 	transport := &http.Transport{DisableKeepAlives: true}
 	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, urlOf(at)+"/", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, urlOf("http", at)+"/", nil)
 		if err != nil {
 			return err
 		}

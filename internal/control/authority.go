@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/authority"
+	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/resource"
 	"github.com/isthmus-net/isthmus/internal/store"
 )
@@ -22,29 +24,36 @@ const (
 	leafRenewal = 30 * 24 * time.Hour
 )
 
-// privateDomains are the domains under which private APIs are called.
-func privateDomains(region string) []string {
-	return []string{"execute-api." + region + ".amazonaws.com", "execute-api." + region + ".vpce.amazonaws.com"}
+// apiDomains are the domains under which APIs are called, by the certificates
+// that have them: AWS's names, and those that lead to this machine without DNS.
+// They are apart, since who trusts an authority of before the second ones were
+// must not be shown a certificate with both.
+func apiDomains(region string) [][]string {
+	return [][]string{
+		{"execute-api." + region + ".amazonaws.com", "execute-api." + region + ".vpce.amazonaws.com"},
+		{"execute-api.localhost", "execute-api." + region + ".localhost"},
+	}
 }
 
 // ensureAuthority returns the region's authority for a use, and makes it the
 // first time.
 func ensureAuthority(ctx context.Context, db *store.DB, region string, use resource.AuthorityUse, now time.Time) (*authority.Authority, error) {
 	var domains []string
-	if use == resource.PrivateAPIs {
-		domains = privateDomains(region)
+	if use == resource.APIs {
+		domains = slices.Concat(apiDomains(region)...)
 	}
 	var row *resource.Authority
 	_, err := db.Update(ctx, func(tx *store.Tx) (err error) {
-		var ok bool
-		if row, ok = store.Authorities.Get(tx, resource.AuthorityKey(region, use)); ok {
-			return nil
+		old, ok := store.Authorities.Get(tx, resource.AuthorityKey(region, use))
+		if ok {
+			row, err = authority.Widen(old, domains, now)
+		} else {
+			row, err = authority.New(region, use, domains, now)
 		}
-		if row, err = authority.New(region, use, domains, now); err != nil {
-			return err
+		if err == nil && row != old {
+			store.Authorities.Put(tx, row)
 		}
-		store.Authorities.Put(tx, row)
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make certificate authority: %w", err)
@@ -52,47 +61,50 @@ func ensureAuthority(ctx context.Context, db *store.DB, region string, use resou
 	return authority.Open(row)
 }
 
-// gatewayCertificate issues the gateway's certificate, and keeps the one that it
+// gatewayCertificates issues the gateway's certificates, and keeps those that it
 // issued last.
-type gatewayCertificate struct {
+type gatewayCertificates struct {
 	*authority.Authority
-	region string
-	leaf   leaf
+	region  string
+	leaves  []config.Certificate // one for each of apiDomains
+	expires time.Time
 }
 
-// leaf is the gateway's certificate.
-type leaf struct {
-	certificate, key string // PEM
-	expires          time.Time
-}
-
-// issue returns the gateway's certificate and key, new ones when those that it
-// has end soon.
-func (a *gatewayCertificate) issue(now time.Time) (leaf, error) {
-	if now.Before(a.leaf.expires.Add(-leafRenewal)) {
-		return a.leaf, nil
+// issue returns the gateway's certificates, new ones when those that it has end
+// soon.
+func (a *gatewayCertificates) issue(now time.Time) ([]config.Certificate, error) {
+	if now.Before(a.expires.Add(-leafRenewal)) {
+		return a.leaves, nil
 	}
-	fail := func(err error) (leaf, error) { return leaf{}, fmt.Errorf("issue the gateway's certificate: %w", err) }
+	var leaves []config.Certificate
+	for _, domains := range apiDomains(a.region) {
+		leaf, err := a.leaf(domains, now)
+		if err != nil {
+			return nil, fmt.Errorf("issue the gateway's certificate: %w", err)
+		}
+		leaves = append(leaves, leaf)
+	}
+	a.leaves, a.expires = leaves, now.Add(leafLife)
+	return leaves, nil
+}
+
+// leaf issues a certificate for domains and the names right below them.
+func (a *gatewayCertificates) leaf(domains []string, now time.Time) (c config.Certificate, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fail(err)
+		return c, err
 	}
 	template := &x509.Certificate{
-		Subject:   pkix.Name{CommonName: "*." + privateDomains(a.region)[0]},
+		Subject:   pkix.Name{CommonName: "*." + domains[0]},
 		NotBefore: now.Add(-authority.ClockSkew), NotAfter: now.Add(leafLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, d := range privateDomains(a.region) {
+	for _, d := range domains {
 		template.DNSNames = append(template.DNSNames, d, "*."+d)
 	}
-	certificate, err := a.Sign(template, key.Public())
-	if err != nil {
-		return fail(err)
+	if c.Chain, err = a.Sign(template, key.Public()); err != nil {
+		return c, err
 	}
-	private, err := authority.EncodeKey(key)
-	if err != nil {
-		return fail(err)
-	}
-	a.leaf = leaf{certificate, private, template.NotAfter}
-	return a.leaf, nil
+	c.Key, err = authority.EncodeKey(key)
+	return c, err
 }

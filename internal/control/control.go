@@ -31,12 +31,12 @@ const (
 
 // controller turns each snapshot of the store into configuration.
 type controller struct {
-	db                 *store.DB
-	feed               *feed.Server
-	region             string
-	log                *slog.Logger
-	tracer             tracer
-	gatewayCertificate *gatewayCertificate
+	db                  *store.DB
+	feed                *feed.Server
+	region              string
+	log                 *slog.Logger
+	tracer              tracer
+	gatewayCertificates *gatewayCertificates
 	// certificates is the authority behind Certificate Manager.
 	certificates *authority.Authority
 
@@ -103,11 +103,11 @@ func (c *controller) compile(s *store.Snapshot) error {
 	t := compile.Tables(in)
 	g := compile.Gateway(gateway(s, c.region))
 	compile.Fingerprint(&g, t)
-	leaf, err := c.gatewayCertificate.issue(time.Now())
-	if err != nil {
+	var err error
+	if g.Certificates, err = c.gatewayCertificates.issue(time.Now()); err != nil {
 		return err
 	}
-	g.Certificate, g.Key, g.Authority = leaf.certificate, leaf.key, c.certificates.PEM
+	g.Authority = c.certificates.PEM
 	c.tracer.set(t, s)
 	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region)), roleBGP: compile.BGP(in, c.region)}
 	nodes := compile.ALB(in)

@@ -53,7 +53,7 @@ func newPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	server := feed.NewServer(feed.Options{Log: log})
-	private, err := ensureAuthority(ctx, db, region, resource.PrivateAPIs, time.Now())
+	apis, err := ensureAuthority(ctx, db, region, resource.APIs, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func newPlant(t *testing.T) *plant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, gatewayCertificate: &gatewayCertificate{Authority: private, region: region}, certificates: certificates}
+	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, gatewayCertificates: &gatewayCertificates{Authority: apis, region: region}, certificates: certificates}
 	p := &plant{t: t, db: db, socket: socket, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
 	node := feed.Dial(feed.ClientOptions{
 		Path: socket, Role: roleNode, Log: log,

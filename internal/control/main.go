@@ -70,7 +70,7 @@ func Main(ctx context.Context, c Config) (err error) {
 		}
 	}
 
-	private, err := ensureAuthority(ctx, db, c.Region, resource.PrivateAPIs, time.Now())
+	apis, err := ensureAuthority(ctx, db, c.Region, resource.APIs, time.Now())
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func Main(ctx context.Context, c Config) (err error) {
 	}
 	ctl := &controller{
 		db: db, region: c.Region, log: c.Log,
-		published: map[feed.Role]publication{}, gatewayCertificate: &gatewayCertificate{Authority: private, region: c.Region}, certificates: certificates,
+		published: map[feed.Role]publication{}, gatewayCertificates: &gatewayCertificates{Authority: apis, region: c.Region}, certificates: certificates,
 	}
 	subscribers := feed.NewServer(feed.Options{Log: c.Log, Allow: func(role feed.Role, uid int) bool {
 		return c.Allow == nil || c.Allow(role, uid) || ctl.tracer.allowBalancer(role, uid)
@@ -137,7 +137,7 @@ func (c *controller) serveRequests() {
 	c.feed.Handle("topology", only(roleNode, c.topology))
 	c.feed.Handle("explain", c.tracer.explainTo)
 	c.feed.Handle("authorities", only(roleNode, func(context.Context, struct{}) (map[resource.AuthorityUse]string, error) {
-		return map[resource.AuthorityUse]string{resource.PrivateAPIs: c.gatewayCertificate.PEM, resource.Certificates: c.certificates.PEM}, nil
+		return map[resource.AuthorityUse]string{resource.APIs: c.gatewayCertificates.PEM, resource.Certificates: c.certificates.PEM}, nil
 	}))
 	c.feed.Handle("callers", only(roleGateway, c.callers))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))

@@ -20,17 +20,20 @@ import (
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
+// Doors are listeners, nil for none. Main closes them.
+type Doors struct{ HTTP, HTTPS net.Listener }
+
 // Process says what the gateway process is started with.
 type Process struct {
-	Listeners []net.Listener // for clients; closed by Main
-	// HTTP and HTTPS listen inside API Gateway's VPC for what comes through
-	// interface endpoints; nil for none; closed by Main.
-	HTTP, HTTPS net.Listener
-	Metrics     net.Listener // for who collects metrics; nil for none; closed by Main
-	Export      *Export      // of spans; nil for none
-	Feed        string       // path of the control process's feed socket
-	Options     Options      // Upstream.Explain, Caller and Log are set by Main
-	Server      server.Options
+	Public Doors // for clients
+	// Inside is open inside API Gateway's VPC for what comes through interface
+	// endpoints.
+	Inside  Doors
+	Metrics net.Listener // for who collects metrics; nil for none; closed by Main
+	Export  *Export      // of spans; nil for none
+	Feed    string       // path of the control process's feed socket
+	Options Options      // Upstream.Explain, Caller and Log are set by Main
+	Server  server.Options
 	// Drain is how long requests under way may take after the end was asked
 	// for; default 30 s, the longest integration.
 	Drain time.Duration
@@ -100,7 +103,7 @@ func Main(ctx context.Context, p Process) error {
 			return nil
 		},
 	})
-	s := server.New(g.Handle, p.Server)
+	public := server.New(g.Handle, p.Server)
 	p.Server.Connect = g.Arrive
 	inside := server.New(g.Handle, p.Server)
 	group, ctx := errgroup.WithContext(ctx)
@@ -131,10 +134,8 @@ func Main(ctx context.Context, p Process) error {
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return closeListeners(append(p.Listeners, p.HTTP, p.HTTPS))
+			return errors.Join(p.Public.close(), p.Inside.close())
 		}
-		group.Go(func() error { return drain(ctx, s, p.Drain) })
-		group.Go(func() error { return drain(ctx, inside, p.Drain) })
 		serve := func(l net.Listener, serve func() error) {
 			if l == nil {
 				return
@@ -146,11 +147,13 @@ func Main(ctx context.Context, p Process) error {
 				return nil
 			})
 		}
-		for _, l := range p.Listeners {
-			serve(l, func() error { return s.Serve(l) })
+		open := func(d Doors, s *server.Server) {
+			group.Go(func() error { return drain(ctx, s, p.Drain) })
+			serve(d.HTTP, func() error { return s.Serve(d.HTTP) })
+			serve(d.HTTPS, func() error { return s.ServeTLS(d.HTTPS, g.TLS()) })
 		}
-		serve(p.HTTP, func() error { return inside.Serve(p.HTTP) })
-		serve(p.HTTPS, func() error { return inside.ServeTLS(p.HTTPS, g.TLS()) })
+		open(p.Public, public)
+		open(p.Inside, inside)
 		return nil
 	})
 	return group.Wait()
@@ -168,9 +171,9 @@ func drain(ctx context.Context, s *server.Server, patience time.Duration) error 
 	return nil
 }
 
-func closeListeners(listeners []net.Listener) error {
+func (d Doors) close() error {
 	var errs []error
-	for _, l := range listeners {
+	for _, l := range []net.Listener{d.HTTP, d.HTTPS} {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}

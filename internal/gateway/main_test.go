@@ -69,7 +69,7 @@ func TestMainProcess(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Main(ctx, Process{
-			Listeners: []net.Listener{l}, Feed: socket, AllowRoot: true, Drain: 20 * time.Second,
+			Public: Doors{HTTP: l}, Feed: socket, AllowRoot: true, Drain: 20 * time.Second,
 			Options: Options{Access: linelog.NewLog(log, true, slog.LevelInfo, "")},
 		})
 	}()
@@ -125,7 +125,7 @@ func TestMainEndsWithoutConfiguration(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Main(ctx, Process{Listeners: []net.Listener{l}, Feed: filepath.Join(t.TempDir(), "none"), AllowRoot: true})
+		ended <- Main(ctx, Process{Public: Doors{HTTP: l}, Feed: filepath.Join(t.TempDir(), "none"), AllowRoot: true})
 	}()
 	stop()
 	if err := <-ended; err != nil {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
-	"github.com/isthmus-net/isthmus/internal/proxy/server"
 )
 
 // Caller is who opened a connection through an interface endpoint.
@@ -63,7 +61,7 @@ type endpoint struct {
 }
 
 // compilePrivate takes over what private APIs need.
-func (s *snapshot) compilePrivate(c *config.Config) (problems []error) {
+func (s *snapshot) compilePrivate(c *config.Config) {
 	s.endpoints = make(map[netip.Addr]*endpoint, len(c.Endpoints))
 	for at, e := range c.Endpoints {
 		compiled := &endpoint{Endpoint: e}
@@ -71,30 +69,6 @@ func (s *snapshot) compilePrivate(c *config.Config) (problems []error) {
 			compiled.policy = compilePolicy("the policy of endpoint "+e.ID, e.Policy)
 		}
 		s.endpoints[at] = compiled
-	}
-	if c.Certificate == "" {
-		return nil
-	}
-	pair, err := tls.X509KeyPair([]byte(c.Certificate), []byte(c.Key))
-	if err != nil {
-		return []error{fmt.Errorf("read certificate: %w", err)}
-	}
-	s.certificate = &pair
-	return nil
-}
-
-// TLS is the configuration for callers of private APIs: the certificate that
-// was given last.
-func (g *Gateway) TLS() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{server.H2, "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if c := g.current.Load().certificate; c != nil {
-				return c, nil
-			}
-			return nil, errors.New("no certificate has been issued yet")
-		},
 	}
 }
 

@@ -16,9 +16,9 @@ type snapshot struct {
 	region string
 	apis   map[string]*api
 	// endpoints are those of private APIs, by the address that stands for each.
-	endpoints   map[netip.Addr]*endpoint
-	certificate *tls.Certificate // nil if there is none
-	pools       map[poolKey]*upstream.Pool
+	endpoints    map[netip.Addr]*endpoint
+	certificates []*tls.Certificate
+	pools        map[poolKey]*upstream.Pool
 }
 
 type api struct {
@@ -80,7 +80,10 @@ func compile(c *config.Config) (s *snapshot, problems []error) {
 			}
 		}
 	}
-	return s, append(problems, s.compilePrivate(c)...)
+	s.compilePrivate(c)
+	var unread []error
+	s.certificates, unread = readCertificates(c.Certificates)
+	return s, append(problems, unread...)
 }
 
 // usePools gives the snapshot's integrations their pools: those of the

@@ -59,7 +59,7 @@ func (d Dir) Endpoints() string { return d.path("endpoints.json") }
 
 // Authority is the file with the certificate of the authority for a use.
 func (d Dir) Authority(use resource.AuthorityUse) string {
-	if use == resource.PrivateAPIs {
+	if use == resource.APIs {
 		return d.path("ca.pem")
 	}
 	return d.path("ca-" + string(use) + ".pem")

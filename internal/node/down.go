@@ -58,7 +58,7 @@ func Down(dir Dir) error {
 	}
 	errs = append(errs, emptyFabric(dir), removeNamespace(dir.Fabric()))
 	errs = append(errs, datapath.Remove(dir.Pins()), unmountBPF(dir.BPF()))
-	for _, path := range []string{dir.Socket(), dir.Feed(), dir.Endpoints(), dir.Authority(resource.PrivateAPIs), dir.Authority(resource.Certificates)} {
+	for _, path := range []string{dir.Socket(), dir.Feed(), dir.Endpoints(), dir.Authority(resource.APIs), dir.Authority(resource.Certificates)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}

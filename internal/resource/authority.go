@@ -5,7 +5,7 @@ type AuthorityUse string
 
 // The uses of authorities.
 const (
-	PrivateAPIs  AuthorityUse = ""    // the names under which private APIs are called
+	APIs         AuthorityUse = ""    // the names under which APIs are called
 	Certificates AuthorityUse = "acm" // what is requested of Certificate Manager
 )
 

@@ -34,6 +34,10 @@ func TestLinks(t *testing.T) {
 		answers(t, m, v1.URL+"/pets", 200, fmt.Sprintf("%s %s /pets", accountA, a.Node))
 		answers(t, m, v2.URL+"/pets", 200, fmt.Sprintf("%s %s /pets", accountB, eni))
 	})
+	t.Run("both are called by HTTPS", func(t *testing.T) {
+		byHTTPS(t, m, v1, "/prod/pets", fmt.Sprintf("%s %s /pets", accountA, a.Node))
+		byHTTPS(t, m, v2, "/pets", fmt.Sprintf("%s %s /pets", accountB, eni))
+	})
 	t.Run("what a version 1 link consists of is seen by the account", func(t *testing.T) {
 		s, err := a.AWS.EC2.DescribeVpcEndpointServiceConfigurations(t.Context(), &ec2.DescribeVpcEndpointServiceConfigurationsInput{})
 		if err != nil || len(s.ServiceConfigurations) != 1 {

@@ -14,13 +14,19 @@ type Config struct {
 	// Endpoints are the interface endpoints through which private APIs are
 	// called, by the address that stands for each in API Gateway's VPC.
 	Endpoints map[netip.Addr]Endpoint `json:"endpoints,omitempty"`
-	// Certificate and Key (PEM) are for TLS with callers of private APIs; the
-	// chain ends before the authority's own certificate.
-	Certificate string `json:"certificate,omitempty"`
-	Key         string `json:"key,omitempty"`
+	// Certificates are those of the gateway, of which a client is shown the first
+	// that has the name that it asks for.
+	Certificates []Certificate `json:"certificates,omitempty"`
 	// Authority (PEM) issues certificates of load balancers, and is trusted
 	// behind VPC links only.
 	Authority string `json:"authority,omitempty"`
+}
+
+// Certificate is a certificate with its key, both PEM. The chain ends before
+// the authority's own certificate.
+type Certificate struct {
+	Chain string `json:"chain"`
+	Key   string `json:"key"`
 }
 
 // Where the gateway listens in API Gateway's VPC for what comes through
