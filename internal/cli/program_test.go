@@ -24,7 +24,7 @@ func inNamespace(t *testing.T, user string, args ...string) (string, netns.ID, e
 func runInNamespace(t *testing.T, p program) (string, netns.ID, error) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	path := filepath.Join(t.TempDir(), "ns")
 	ns, err := netns.Create(path, func() error { return nil })

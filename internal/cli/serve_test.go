@@ -37,7 +37,7 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	// Where users without privileges can get to.
 	base, err := os.MkdirTemp("", "isthmus-serve-*")

@@ -26,7 +26,7 @@ import (
 // thread, even if the test is killed.
 func enterWorld(t testing.TB) (bpffs string) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	bpffs = t.TempDir()
 	runtime.LockOSThread() // and never unlocked: the thread ends with the test

@@ -110,7 +110,7 @@ func TestMainProcess(t *testing.T) {
 
 func TestMainRefusesRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	if err := Main(t.Context(), Process{}); err == nil {
 		t.Error("it runs as root")

@@ -286,7 +286,7 @@ func BenchmarkNATSource(b *testing.B) {
 // sources on one carrier. The packet program is not part of it.
 func bench(b *testing.B, change func(*tables.Tables)) {
 	if os.Getuid() != 0 {
-		b.Skip("needs root")
+		b.Fatal("needs root")
 	}
 	dir := Dir(filepath.Join(b.TempDir(), "run"))
 	lock, err := Lock(dir)

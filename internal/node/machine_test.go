@@ -31,7 +31,7 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	base := t.TempDir()
 	ns, err := netns.Create(filepath.Join(base, "machine"), func() error { return nil })

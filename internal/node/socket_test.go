@@ -24,7 +24,7 @@ import (
 func serveTest(t *testing.T, handlers map[string]Handler) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	before := goleak.IgnoreCurrent()
 	path := filepath.Join(t.TempDir(), "node.sock")

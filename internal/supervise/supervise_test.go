@@ -96,7 +96,7 @@ func superviseUntilKilled(dir string, args []string) {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 }
 
