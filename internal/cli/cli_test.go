@@ -72,7 +72,7 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(r.out, "Examples:\n") || !strings.Contains(r.out, "    isthmus "+c.Name) {
 			t.Errorf("%s --help has no examples:\n%s", c.Name, r.out)
 		}
-		if n := strings.Count(r.out, "\n"); n > 70 {
+		if n := strings.Count(r.out, "\n"); n > 80 {
 			t.Errorf("%s --help is %d lines long", c.Name, n)
 		}
 	}
