@@ -49,8 +49,8 @@ func (x *exchange) done(r *message.Response, sent int64, err error) {
 	}
 }
 
-// log writes the line of the gateway's own log. The names are those of the $context
-// variables.
+// log writes the line of the gateway's own log. The names are those of the
+// $context variables.
 func (x *exchange) log(r *message.Response, sent int64, err error) {
 	level := slog.LevelInfo
 	if r.Status >= 500 || err != nil {
