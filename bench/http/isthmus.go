@@ -35,8 +35,11 @@ const (
 	vpcBackend = "10.0.1.10"
 )
 
-// gatewayPort is where the gateway listens on the machine.
-const gatewayPort = 8080
+// The ports at which the gateway listens on the machine.
+const (
+	gatewayPort    = 8080
+	gatewayTLSPort = 8443
+)
 
 // startIsthmus starts all of its processes on the proxies' CPU. While the
 // gateway or a balancer is measured, the others have nothing to do.
@@ -51,7 +54,8 @@ func startIsthmus(ctx context.Context, binary string) (*isthmus, error) {
 	}
 	i := &isthmus{}
 	return i, namespace.OnCPU(proxy, func() error {
-		i.machine, err = machine.Start(ctx, binary, "--gateway-listen", fmt.Sprintf("0.0.0.0:%d", gatewayPort))
+		i.machine, err = machine.Start(ctx, binary,
+			"--gateway-listen", fmt.Sprintf("0.0.0.0:%d", gatewayPort), "--gateway-https-listen", fmt.Sprintf("0.0.0.0:%d", gatewayTLSPort))
 		return err
 	})
 }
@@ -146,10 +150,11 @@ func startGateway(ctx context.Context, n *network, s *subject) error {
 	}
 	s.log = n.isthmus.machine.LogPath()
 	s.at = func(c kase) (target, error) {
-		if c.door != plain {
-			return target{}, fmt.Errorf("%w: the gateway has no TLS for public APIs", errUnsupported)
+		port := gatewayTLSPort
+		if c.door == plain {
+			port = gatewayPort
 		}
-		return target{fmt.Sprintf("%s:%d", proxyAddress, gatewayPort), hosts[c.routes]}, nil
+		return target{fmt.Sprintf("%s:%d", proxyAddress, port), hosts[c.routes]}, nil
 	}
 	return n.isthmus.found(ctx, s, func(role string) bool { return role == node.OwnerGateway })
 }
