@@ -50,8 +50,16 @@ func TestMitigation(t *testing.T) {
 		t.Helper()
 		group := n.b.current.Load().groups["tg"]
 		sick := group.bound[bad]
+		others := func() (n int64) {
+			for _, t := range group.healthy {
+				if t != sick {
+					n += t.vitals.requests.Load()
+				}
+			}
+			return n
+		}
 		// Enough requests for a verdict, by whatever weight.
-		for sick.vitals.requests.Load() < minRequests {
+		for sick.vitals.requests.Load() < minRequests || others() < minRequests {
 			n.get("/")
 		}
 		group.detect()
