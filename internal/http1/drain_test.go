@@ -3,7 +3,9 @@ package http1
 import (
 	"bufio"
 	"context"
+	"net"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -42,6 +44,67 @@ func TestDrain(t *testing.T) {
 			t.Error("the last answer does not say so")
 		}
 		busy, in = unused, other // on which no request has come yet
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// lateListener gives a connection when it is being closed.
+type lateListener struct {
+	net.Listener
+	closing chan struct{}
+	last    net.Conn
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closing
+	if c := l.last; c != nil {
+		l.last = nil
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l *lateListener) Close() error {
+	select {
+	case <-l.closing:
+	default:
+		close(l.closing)
+	}
+	return l.Listener.Close()
+}
+
+// TestAcceptedAtTheEnd: a connection that was accepted while its listener was
+// being closed is served.
+func TestAcceptedAtTheEnd(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := dial(t, inner.Addr().String())
+	server, err := inner.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(echo, Options{})
+	l := &lateListener{Listener: inner, closing: make(chan struct{}), last: server}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	for tracked := false; !tracked; {
+		s.mu.Lock()
+		tracked = len(s.listeners) == 1
+		s.mu.Unlock()
+		runtime.Gosched()
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if response, err := http.ReadResponse(bufio.NewReader(client), nil); err != nil || !response.Close {
+		t.Error(response, err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -143,9 +143,6 @@ var classes = func() (c [256]byte) {
 
 // needsQuotes is slog's rule.
 func needsQuotes(s string) bool {
-	if s == "" {
-		return true
-	}
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			if c <= ' ' || c == '"' || c == '=' {
