@@ -41,6 +41,10 @@ func TestLines(t *testing.T) {
 	if got := Parse("$context.path").Append(nil, values{"path": strings.Repeat("x", 2*maxValue)}); len(got) != maxValue {
 		t.Errorf("%d bytes of a long value", len(got))
 	}
+	long := strings.Repeat("$context.path", maxFormat/len("$context.path"))
+	if got := Parse(long).Append(nil, values{"path": strings.Repeat("\x01", maxValue)}); len(got) > maxLine || len(got) < maxLine/2 {
+		t.Errorf("%d bytes of a long line", len(got))
+	}
 }
 
 // Whatever a client sends, a line stays a line, and a field a field.
@@ -111,6 +115,7 @@ func TestCheck(t *testing.T) {
 		{"$context.status", "include either $context.requestId or $context.extendedRequestId : '$context.status'", "include either"},
 		{"$context.requestIds", "include either", "not supported: [$context.requestIds]"},
 		{"$context.requestId $context.xrayTraceId $context.x", "", "not supported: [$context.xrayTraceId, $context.x]"},
+		{strings.Repeat("x", maxFormat) + "$context.requestId", "at most 3072 bytes; it has 3090", "at most 3072 bytes"},
 	} {
 		for _, kind := range []struct {
 			check func(string) error
@@ -133,6 +138,8 @@ func TestGroup(t *testing.T) {
 		{"arn:aws:logs:eu-west-1:111111111111:log-group:g", "", "must be a valid"},
 		{"arn:aws:s3:::bucket", "", "must be a valid"},
 		{"arn:aws:firehose:us-east-1:111111111111:deliverystream/amazon-apigateway-x", "", "delivery streams are not supported"},
+		{"arn:aws:logs:us-east-1:111111111111:log-group:/a/" + strings.Repeat("x", 251), "/a/" + strings.Repeat("x", 251), ""},
+		{"arn:aws:logs:us-east-1:111111111111:log-group:/a/" + strings.Repeat("x", 252), "", "at most 251 characters between slashes"},
 		{"/aws/api", "", "must start with 'arn:': /aws/api"},
 	} {
 		got, err := Group(c.arn, "us-east-1", "111111111111")

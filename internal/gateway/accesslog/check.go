@@ -13,7 +13,7 @@ func CheckREST(format string) error {
 	if strings.ContainsAny(line, "\r\n") {
 		return fmt.Errorf("Access Log format must be single line, new line character is allowed only at end of the format: '%s'", format) //lint:ignore ST1005 the text is AWS's
 	}
-	return checkID(format)
+	return check(format)
 }
 
 // CheckHTTP tells what API Gateway has against an HTTP API's format.
@@ -30,10 +30,17 @@ func CheckHTTP(format string) error {
 	if len(unknown) > 0 {
 		return fmt.Errorf("The following context variables are not supported: [%s]", strings.Join(unknown, ", ")) //lint:ignore ST1005 the text is AWS's
 	}
-	return checkID(format)
+	return check(format)
 }
 
-func checkID(format string) error {
+// maxFormat is AWS's quota of an access log's template.
+const maxFormat = 3 << 10
+
+// check is what both kinds have in common.
+func check(format string) error {
+	if len(format) > maxFormat {
+		return fmt.Errorf("Access Log format must have at most %d bytes; it has %d", maxFormat, len(format)) //lint:ignore ST1005 as AWS's texts
+	}
 	for _, name := range variables(format) {
 		if name == "requestId" || name == "extendedRequestId" {
 			return nil
@@ -78,6 +85,11 @@ func Group(arn, region, account string) (string, error) {
 	if len(fields) == 6 && fields[2] == "logs" && fields[3] == region && fields[4] == account {
 		name, ok := strings.CutPrefix(strings.TrimSuffix(fields[5], ":*"), "log-group:")
 		if ok && logGroup.MatchString(name) {
+			for segment := range strings.SplitSeq(name, "/") {
+				if len(segment) > maxSegment {
+					return "", fmt.Errorf("the log group's lines are kept in a file of its name, in which there may be at most %d characters between slashes: %s", maxSegment, name)
+				}
+			}
 			return name, nil
 		}
 	}
@@ -104,3 +116,6 @@ func Path(account, group string) string {
 }
 
 const suffix = ".log"
+
+// maxSegment bounds a segment so that with the suffix it is a file's name.
+const maxSegment = 255 - len(suffix)

@@ -101,15 +101,25 @@ func variables(format string) (names []string) {
 	return names
 }
 
-// maxValue bounds a value, much of which may be the client's.
-const maxValue = 8 << 10
+// maxValue bounds a value, much of which may be the client's, and maxLine a line
+// as CloudWatch Logs does ("Quotas for configuring and running an HTTP API").
+const (
+	maxValue = 8 << 10
+	maxPart  = 2 + 6*maxValue // quoted and escaped
+	maxLine  = 1 << 20
+)
 
 // Append appends the line of a request, without its end. Variables without a
 // value are "-". Values are escaped so that a client can write neither lines
-// nor fields: as in JSON strings, or as XML if the format begins with "<".
+// nor fields: as in JSON strings, or as XML if the format begins with "<". A
+// line that becomes too long ends early.
 func (f Format) Append(b []byte, v Values) []byte {
+	begin := len(b)
 	for i := range f.parts {
 		p := &f.parts[i]
+		if len(b)-begin > maxLine-maxPart {
+			break
+		}
 		if p.name == "" {
 			b = append(b, p.text...)
 			continue
