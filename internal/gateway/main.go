@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"time"
@@ -118,17 +117,7 @@ func Main(ctx context.Context, p Process) error {
 		return nil
 	})
 	if p.Metrics != nil {
-		metrics := metricsServer(g)
-		group.Go(func() error {
-			if err := metrics.Serve(p.Metrics); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve metrics: %w", err)
-			}
-			return nil
-		})
-		group.Go(func() error {
-			<-ctx.Done()
-			return metrics.Close()
-		})
+		group.Go(func() error { return serveMetrics(ctx, g, p.Metrics) })
 	}
 	group.Go(func() error {
 		select {

@@ -1,6 +1,11 @@
 package gateway
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -8,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 )
 
 // metrics counts the exchanges of a stage. It outlives configurations, for as
@@ -108,13 +114,27 @@ func (h *histogram) metric(d *prometheus.Desc, labels []string) prometheus.Metri
 	return prometheus.MustNewConstHistogram(d, count, time.Duration(h.sum.Load()).Seconds(), cumulative, labels...)
 }
 
-// metricsServer answers GET /metrics in the formats of Prometheus.
-func metricsServer(g *Gateway) *http.Server {
+// maxCollectors bounds the connections of who collects metrics, whose files are
+// of the process that serves clients.
+const maxCollectors = 16
+
+// serveMetrics answers GET /metrics in the formats of Prometheus until ctx ends.
+func serveMetrics(ctx context.Context, g *Gateway, l net.Listener) error {
+	s := &http.Server{
+		Handler: metricsHandler(g), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(g.options.Log.Handler(), slog.LevelWarn),
+	}
+	defer context.AfterFunc(ctx, func() { s.Close() })()
+	if err := s.Serve(netutil.LimitListener(l, maxCollectors)); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics: %w", err)
+	}
+	return nil
+}
+
+func metricsHandler(g *Gateway) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(g, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	return &http.Server{
-		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-	}
+	return mux
 }

@@ -1,10 +1,15 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +27,7 @@ import (
 func scrape(t *testing.T, g *Gateway) map[string]float64 {
 	t.Helper()
 	w := httptest.NewRecorder()
-	metricsServer(g).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metricsHandler(g).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -104,6 +109,50 @@ func TestMetrics(t *testing.T) {
 	g.Apply(both)
 	if got := scrape(t, g.Gateway); got["latency_seconds rest000001 REST prod"] != 0 {
 		t.Errorf("a deleted stage counts on: %v", got)
+	}
+}
+
+// Who only holds connections to the metrics takes no files from clients.
+func TestMetricsConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serveMetrics(ctx, New(Options{}), l) }()
+	ask := func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+		return c
+	}
+	answered := func(c net.Conn, patience time.Duration) error {
+		c.SetReadDeadline(time.Now().Add(patience))
+		_, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 200 OK")))
+		return err
+	}
+	var last net.Conn
+	for range maxCollectors {
+		last = ask()
+		if err := answered(last, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more := ask()
+	if err := answered(more, 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one connection more: %v", err)
+	}
+	last.Close()
+	if err := answered(more, 5*time.Second); err != nil {
+		t.Errorf("when another has ended: %v", err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
