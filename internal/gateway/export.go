@@ -32,7 +32,6 @@ type Export struct {
 const (
 	maxSpans      = 8192
 	spansTogether = 512
-	maxAttribute  = 1 << 10 // bytes, much of which may be a client's
 	exportTimeout = 10 * time.Second
 )
 
@@ -59,12 +58,9 @@ func newProvider(ctx context.Context, e Export, log *slog.Logger) (*sdktrace.Tra
 		return nil, fmt.Errorf("export spans to %s: %w", e.Endpoint, err)
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("export spans", "error", err) }))
-	limits := sdktrace.NewSpanLimits()
-	limits.AttributeValueLengthLimit = maxAttribute
 	return sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter, sdktrace.WithMaxQueueSize(maxSpans), sdktrace.WithMaxExportBatchSize(spansTogether), sdktrace.WithBatchTimeout(time.Second)),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())),
-		sdktrace.WithRawSpanLimits(limits),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "isthmus-gateway"))),
 	), nil
 }

@@ -28,8 +28,9 @@ var w3c propagation.TraceContext
 // carrier is a header as w3c reads it.
 type carrier struct{ *message.Header }
 
-// Get joins the lists of tracestate. Of traceparent there must be one.
-func (c carrier) Get(name string) string { return strings.Join(c.Values(name), ",") }
+// Get joins the lists of tracestate. Of traceparent there must be one. The copy
+// lets the request's header go, which a span outlives.
+func (c carrier) Get(name string) string { return strings.Clone(strings.Join(c.Values(name), ",")) }
 
 func (c carrier) Keys() []string { return nil }
 
@@ -70,7 +71,7 @@ func (x *exchange) endSpans() {
 			span.SetAttributes(attribute.Int("http.response.status_code", x.integrationStatus))
 		}
 		if span.IsRecording() && (x.integrationStatus >= 400 || x.integrationStatus == 0) {
-			span.SetStatus(codes.Error, validUTF8(x.cause))
+			span.SetStatus(codes.Error, exported(x.cause))
 		}
 		span.End(trace.WithTimestamp(x.integrationStarted.Add(x.integrationLatency)))
 	}
@@ -92,17 +93,24 @@ func (x *exchange) endSpans() {
 			span.SetAttributes(textOf("http.route", x.route.Path))
 		}
 		if x.status >= 500 {
-			span.SetStatus(codes.Error, validUTF8(x.cause))
+			span.SetStatus(codes.Error, exported(x.cause))
 		}
 	}
 	x.spans.own.End(trace.WithTimestamp(x.start.Add(x.latency)))
 }
 
-// textOf is an attribute. Texts of clients may be no UTF-8, of which one would
-// spoil a whole batch.
-func textOf(key, value string) attribute.KeyValue { return attribute.String(key, validUTF8(value)) }
+// textOf is an attribute.
+func textOf(key, value string) attribute.KeyValue { return attribute.String(key, exported(value)) }
 
-func validUTF8(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+// maxText bounds the bytes of a text in a span, much of which may be a client's.
+const maxText = 1 << 10
+
+// exported is a text for a span. What clients send may be no UTF-8, of which one
+// text would spoil a whole batch. It is a copy, so that spans that wait do not
+// keep whole headers.
+func exported(s string) string {
+	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), maxText)]), "\ufffd")
+}
 
 // spanName has no word of the client's: methods that routes don't know are
 // "HTTP", as the conventions have it.

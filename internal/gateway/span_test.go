@@ -69,6 +69,12 @@ func TestSpans(t *testing.T) {
 	if spans = ended(4); spans[2].Status().Code.String() != "Error" || spans[3].Status().Code.String() != "Unset" && spans[3].Status().Code.String() != "Error" || spans[3].Parent().IsValid() {
 		t.Errorf("%+v, %+v", spans[2].Status(), spans[3].Status())
 	}
+	// A client's texts are kept in part only, though spans may wait for long.
+	g.get(t, "rest000001", "/prod/x/1", "User-Agent: "+strings.Repeat("x", maxText-1)+strings.Repeat("é", 10))
+	set = attribute.NewSet(ended(6)[5].Attributes()...)
+	if v, _ := set.Value("user_agent.original"); v.String() != strings.Repeat("x", maxText-1)+"\ufffd" {
+		t.Errorf("a long text: %q", v.String())
+	}
 	before := len(recorder.Ended())
 	g.get(t, "rest000001", "/prod/x/1", "traceparent: 00-"+traceHex+"-"+parentHex+"-00")
 	g.get(t, "rest000001", "/prod/none")
