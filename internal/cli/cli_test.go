@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -242,6 +245,26 @@ func TestAWS(t *testing.T) {
 	}
 	if argv, environ := run("sts", "--endpoint-url=http://x", "get-caller-identity"); len(argv) != 4 || !slices.Contains(environ, "HTTP_PROXY=p") {
 		t.Errorf("arguments %q, environment %q", argv, environ)
+	}
+}
+
+// Who can't listen at an address is told the flag that chooses another.
+func TestAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = net.Listen("tcp4", l.Addr().String())
+	at := netip.MustParseAddrPort(l.Addr().String())
+	for flag, c := range map[string]serveCmd{"--gateway-https-listen": {GatewayHTTPSListen: at}, "--metrics": {Metrics: at}, "--gateway-listen": {GatewayListen: at}} {
+		named := c.nameFlag(fmt.Errorf("start gateway: %w", err))
+		if !errors.Is(named, syscall.EADDRINUSE) || !strings.HasPrefix(named.Error(), flag+": ") {
+			t.Errorf("%s: %v", flag, named)
+		}
+	}
+	if got := new(serveCmd).nameFlag(err); got != err {
+		t.Errorf("of an address that no flag chooses: %v", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -64,6 +65,24 @@ packets keep flowing until isthmus down.`,
 	)
 }
 
+// nameFlag says which flag names the address if an error is that it can't be
+// listened at.
+func (c *serveCmd) nameFlag(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "listen" || op.Addr == nil {
+		return err
+	}
+	for flag, at := range map[string]netip.AddrPort{
+		"--api-listen": c.APIListen, "--gateway-listen": c.GatewayListen, "--gateway-https-listen": c.GatewayHTTPSListen,
+		"--metrics": c.Metrics, "--dns-listen": c.DNSListen,
+	} {
+		if at.IsValid() && op.Addr.String() == at.String() {
+			return fmt.Errorf("%s: %w; choose another address", flag, err)
+		}
+	}
+	return err
+}
+
 // endpoints is where an instance listens, for clients of all users.
 type endpoints struct {
 	API          string `json:"api"`
@@ -115,7 +134,7 @@ func (c *serveCmd) Run(ctx context.Context, env *Env, dir node.Dir) (err error) 
 	s.group = group
 	group.Go(func() error {
 		if err := s.bringUp(ctx); err != nil {
-			return err
+			return c.nameFlag(err)
 		}
 		return s.announce(ctx, env, begin)
 	})
