@@ -15,9 +15,10 @@ func claimData(dir string) error {
 	return claim("data directory", "--data-dir", dir, uidControl, 0o700)
 }
 
-// claim makes a directory that a flag names, and gives it to a user.
+// claim makes a directory that a flag names, and gives it to a user, who must get
+// through those above it.
 func claim(what, flag, dir string, uid int, mode os.FileMode) error {
-	if err := os.MkdirAll(dir, mode); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.MkdirAll(dir, mode)); err != nil {
 		return fmt.Errorf("make %s: %w", what, err)
 	}
 	info, err := os.Stat(dir)

@@ -31,14 +31,7 @@ func program(t *testing.T, name string) string {
 // interoperability tests of gRPC.
 func TestALBHTTP2(t *testing.T) {
 	grpcClient, grpcServer := program(t, "grpc-client"), program(t, "grpc-server")
-	logs, err := os.MkdirTemp("", "isthmus-logs-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(logs)
-	if err := os.Chmod(logs, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	logs := logDir(t)
 	m := start(t, "--alb-access-log", logs)
 	a := site(t, m, accountA, machine.SiteOptions{})
 	b := newBalancer(t, a)

@@ -20,14 +20,7 @@ import (
 
 // TestALB: an Application Load Balancer between a client and nginx, in one VPC.
 func TestALB(t *testing.T) {
-	logs, err := os.MkdirTemp("", "isthmus-logs-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(logs)
-	if err := os.Chmod(logs, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	logs := logDir(t)
 	m := start(t, "--alb-access-log", logs)
 	a := site(t, m, accountA, machine.SiteOptions{})
 	b := newBalancer(t, a)

@@ -26,6 +26,21 @@ func start(t *testing.T, flags ...string) *machine.Machine {
 	return machine.StartTest(t, binary, flags...)
 }
 
+// logDir is a directory for logs, in which there is nothing yet. Users without
+// privileges get there.
+func logDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "isthmus-logs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 const (
 	accountA = "111111111111"
 	accountB = "222222222222"

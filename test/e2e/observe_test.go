@@ -30,15 +30,7 @@ import (
 
 // TestObserve: what an operator sees of calls over both kinds of link.
 func TestObserve(t *testing.T) {
-	logs, err := os.MkdirTemp("", "isthmus-logs-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(logs)
-	if err := os.Chmod(logs, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	logs = filepath.Join(logs, "apis")
+	logs := filepath.Join(logDir(t), "new", "apis")
 	m := start(t, "--access-log-dir", logs, "--metrics", "127.0.0.1:9464", "--otlp-endpoint", "http://127.0.0.1:4318")
 	received := collect(t, m, "127.0.0.1:4318")
 	s := site(t, m, accountA, machine.SiteOptions{})
