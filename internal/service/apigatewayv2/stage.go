@@ -180,18 +180,8 @@ func (s *Service) GetStages(ctx context.Context, in *api.GetStagesInput) (*api.G
 
 // DeleteAccessLogSettings ends a stage's access log.
 func (s *Service) DeleteAccessLogSettings(ctx context.Context, in *api.DeleteAccessLogSettingsInput) (*api.DeleteAccessLogSettingsOutput, error) {
-	err := s.update(ctx, func(tx *store.Tx) error {
-		a, err := findAPI(ctx, tx, in.ApiId)
-		if err != nil {
-			return err
-		}
-		st, err := findStage(tx, a.ID, in.StageName)
-		if err != nil {
-			return err
-		}
+	err := s.editStage(ctx, in.ApiId, in.StageName, func(st *resource.HTTPStage) error {
 		st.AccessLog = nil
-		st.Updated = now()
-		store.HTTPStages.Put(tx, st)
 		return nil
 	})
 	return &api.DeleteAccessLogSettingsOutput{}, err
@@ -199,24 +189,34 @@ func (s *Service) DeleteAccessLogSettings(ctx context.Context, in *api.DeleteAcc
 
 // DeleteRouteSettings makes a route of a stage use the stage's default settings.
 func (s *Service) DeleteRouteSettings(ctx context.Context, in *api.DeleteRouteSettingsInput) (*api.DeleteRouteSettingsOutput, error) {
-	err := s.update(ctx, func(tx *store.Tx) error {
-		a, err := findAPI(ctx, tx, in.ApiId)
-		if err != nil {
-			return err
-		}
-		st, err := findStage(tx, a.ID, in.StageName)
-		if err != nil {
-			return err
-		}
+	err := s.editStage(ctx, in.ApiId, in.StageName, func(st *resource.HTTPStage) error {
 		if st.RouteSettings[wire.Val(in.RouteKey)] == nil {
 			return notFound("Invalid route key specified %s", wire.Val(in.RouteKey))
 		}
 		delete(st.RouteSettings, *in.RouteKey)
+		return nil
+	})
+	return &api.DeleteRouteSettingsOutput{}, err
+}
+
+// editStage edits a stage that there is.
+func (s *Service) editStage(ctx context.Context, apiID, name *string, edit func(*resource.HTTPStage) error) error {
+	return s.update(ctx, func(tx *store.Tx) error {
+		a, err := findAPI(ctx, tx, apiID)
+		if err != nil {
+			return err
+		}
+		st, err := findStage(tx, a.ID, name)
+		if err != nil {
+			return err
+		}
+		if err := edit(st); err != nil {
+			return err
+		}
 		st.Updated = now()
 		store.HTTPStages.Put(tx, st)
 		return nil
 	})
-	return &api.DeleteRouteSettingsOutput{}, err
 }
 
 // DeleteStage removes a stage.
