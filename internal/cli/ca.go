@@ -15,9 +15,9 @@ type caCmd struct {
 
 func (caCmd) Help() string {
 	return examples(`Prints the certificate (PEM) of the authority that vouches for APIs when they are
-called by HTTPS. It vouches for no names but theirs. With --acm, that of the authority that issues what is requested of
-Certificate Manager: it vouches for whatever name was asked for, so trust it only
-where you want that.`,
+called by HTTPS. It vouches for no names but theirs. With --acm, that of the
+authority that issues what is requested of Certificate Manager: it vouches for
+whatever name was asked for, so trust it only where you want that.`,
 		"isthmus ca > /usr/local/share/ca-certificates/isthmus.crt && update-ca-certificates",
 		"isthmus ca > ca.pem && curl --cacert ca.pem https://a1b2c3d4e5.execute-api.localhost:8443/prod/pets",
 		"isthmus ca > ca.pem && isthmus run --subnet subnet-0a1b -- curl --cacert ca.pem https://…",
