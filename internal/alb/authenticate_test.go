@@ -64,7 +64,7 @@ func TestAuthenticate(t *testing.T) {
 	guarded := to("tg")
 	guarded.Authenticate = &config.Authenticate{
 		Issuer: provider, AuthorizationEndpoint: provider + "/authorize", TokenEndpoint: provider + "/token", UserInfoEndpoint: provider + "/userinfo",
-		ClientID: "client", ClientSecret: "s", CookieName: "Session", Scope: "openid", SessionSeconds: 3600, OnUnauthenticated: config.LogIn,
+		ClientID: "client", ClientSecret: "the client's secret", CookieName: "Session", Scope: "openid", SessionSeconds: 3600, OnUnauthenticated: config.LogIn,
 	}
 	allowed, denied := guarded, guarded
 	allowed.Authenticate, denied.Authenticate = new(config.Authenticate), new(config.Authenticate)
@@ -82,6 +82,10 @@ func TestAuthenticate(t *testing.T) {
 	transport.TLSClientConfig.ServerName = "" // of the provider, too
 	transport.TLSClientConfig.InsecureSkipVerify = true
 	base := "https://" + n.address()
+	preview, err := json.Marshal(n.b.Preview(PreviewParams{Method: "GET", Host: "shop.example", Path: "/in", Port: port}))
+	if err != nil || !strings.Contains(string(preview), "authenticate,forward") || strings.Contains(string(preview), "secret") {
+		t.Errorf("the preview is %s, %v", preview, err)
+	}
 	forged := http.Header{"X-Amzn-Oidc-Identity": {"root"}, "X-Amzn-Oidc-Data": {"x"}}
 
 	for path, want := range map[string]int{"/open": 200, "/allowed": 200, "/denied": 401} {

@@ -29,7 +29,7 @@ type PreviewParams struct {
 type Preview struct {
 	Listener string `json:"listener,omitempty"` // ARN
 	// Rule is the one that the request meets; nil for the default one.
-	Rule *config.Rule `json:"rule,omitempty"`
+	Rule *PreviewRule `json:"rule,omitempty"`
 	// Host and Path, with the query, are those of the request as the rule's
 	// transforms leave it; empty if they leave it as it is.
 	Host string `json:"host,omitempty"`
@@ -43,6 +43,13 @@ type Preview struct {
 	// what its log says of it.
 	Status int    `json:"status,omitempty"`
 	Cause  string `json:"cause,omitempty"`
+}
+
+// PreviewRule is what tells of a rule; its action may have secrets.
+type PreviewRule struct {
+	ARN        string             `json:"arn"`
+	Priority   int                `json:"priority"`
+	Conditions []config.Condition `json:"conditions,omitempty"`
 }
 
 // PreviewGroup is a target group among those that a request may be given to.
@@ -93,9 +100,9 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 		if a != nil {
 			v.Action = a.before() + v.Action
 		}
-		for i := range x.listener.config.Rules {
-			if r := &x.listener.config.Rules[i]; r.Priority == x.priority {
-				v.Rule = r
+		for _, r := range x.listener.config.Rules {
+			if r.Priority == x.priority {
+				v.Rule = &PreviewRule{r.ARN, r.Priority, r.Conditions}
 			}
 		}
 	}
