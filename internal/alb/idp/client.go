@@ -50,13 +50,30 @@ func NewClient(o Options) *Client {
 				if err != nil {
 					return nil, err
 				}
-				return o.Dial(ctx, addresses)
+				return dial(ctx, o, addresses)
 			},
 			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// dial opens a connection, which lasts no longer than the question for which it
+// is: http.Transport goes on to open connections for which nobody waits any more.
+func dial(ctx context.Context, o Options, addresses []netip.AddrPort) (net.Conn, error) {
+	ends := time.Now().Add(timeout)
+	ctx, cancel := context.WithDeadline(ctx, ends)
+	defer cancel()
+	conn, err := o.Dial(ctx, addresses)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(ends); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // errTooLarge is an answer beyond the limit.
