@@ -41,11 +41,14 @@ func (s *Service) AddTrustStoreRevocations(ctx context.Context, in *api.AddTrust
 			t.LastRevocation++
 			r := resource.Revocation{ID: t.LastRevocation, Content: content, Entries: len(list.RevokedCertificateEntries)}
 			t.Revocations = append(t.Revocations, r)
+			if err := checkRevocations(t); err != nil { // before more of them is read
+				return err
+			}
 			out.TrustStoreRevocations = append(out.TrustStoreRevocations, &api.TrustStoreRevocation{
 				TrustStoreArn: wire.Ptr(t.ARN), RevocationId: wire.Ptr(r.ID), RevocationType: wire.Ptr("CRL"), NumberOfRevokedEntries: wire.Ptr(int64(r.Entries)),
 			})
 		}
-		return checkRevocations(t)
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -131,6 +131,17 @@ func TestTrustStore(t *testing.T) {
 	wantError(t, add("none"), "RevocationContentNotFound", "none")
 	wantError(t, add("text"), "InvalidRevocationContent", "")
 	wantError(t, add("two/list.crl"), "InvalidRevocationContent", "no authority")
+	// No more are read than there may be: the last one is not there.
+	many := &api.AddTrustStoreRevocationsInput{TrustStoreArn: arn}
+	for i := range maxRevocations + 1 {
+		key := "one/list.crl"
+		if i == maxRevocations {
+			key = "none"
+		}
+		many.RevocationContents = append(many.RevocationContents, &api.RevocationContent{S3Bucket: wire.Ptr("bucket"), S3Key: &key})
+	}
+	_, err = f.AddTrustStoreRevocations(f.ctx, many)
+	wantError(t, err, "TooManyTrustStoreRevocationEntries", "")
 	shown := must[*api.DescribeTrustStoreRevocationsOutput](t)(f.DescribeTrustStoreRevocations(f.ctx, &api.DescribeTrustStoreRevocationsInput{TrustStoreArn: arn})).TrustStoreRevocations
 	if len(shown) != 1 || *shown[0].RevocationId != 1 || *shown[0].NumberOfRevokedEntries != 2 || *shown[0].RevocationType != "CRL" {
 		t.Errorf("revocations %+v", shown)
