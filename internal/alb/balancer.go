@@ -130,6 +130,9 @@ const (
 // run is the chain.
 func (x *exchange) run(ctx context.Context, port uint16) *message.Response {
 	a, refused := x.decide(port)
+	if refused == nil {
+		refused = x.verifyAgain()
+	}
 	switch {
 	case refused != nil:
 	case x.listener.logins != nil && x.request.Path == idp.CallbackPath:

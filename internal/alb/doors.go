@@ -106,7 +106,7 @@ func (d *doors) serve(s *socket, port uint16, secure bool) *door {
 		MaxHeader:       maxHeader + 8<<10,
 		Refuse:          d.refuse,
 		HandshakeFailed: func(client netip.AddrPort, err error) { d.failed(port, client, err) },
-		Connect:         func(_, _ netip.AddrPort) any { return time.Now() },
+		Connect:         func(_, _ netip.AddrPort) any { return &connection{arrived: time.Now()} },
 		Log:             d.log,
 	}
 	out := &door{socket: s, secure: secure, server: server.New(d.handler(port), o), tap: s.tap(), served: make(chan struct{})}

@@ -59,8 +59,8 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 	if r.Header.Get("Content-Length") == "" && r.Length > 0 {
 		r.Header.Set("Content-Length", strconv.FormatInt(r.Length, 10))
 	}
-	if arrived, ok := x.request.Connection.(time.Time); ok && r.Tunnel == nil {
-		if limit := x.snapshot.clientKeepAlive(); limit > 0 && x.start.Sub(arrived) >= limit {
+	if c, ok := x.request.Connection.(*connection); ok && r.Tunnel == nil {
+		if limit := x.snapshot.clientKeepAlive(); limit > 0 && x.start.Sub(c.arrived) >= limit {
 			r.Header.Set("Connection", "close")
 		}
 	}

@@ -31,6 +31,7 @@ type snapshot struct {
 type listener struct {
 	config   *config.Listener
 	tls      *tls.Config // nil for HTTP
+	verifier *verifier   // nil if clients are not verified
 	rules    rule.Rules
 	actions  []action         // of the rules
 	changes  []rule.Transform // likewise
@@ -145,7 +146,10 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 			return nil, fmt.Errorf("compile default action of %s: %w", l.config.ARN, err)
 		}
 		l.add(l.fallback)
-		if l.tls, err = compileTLS(l.config.TLS, &c.Attributes); err != nil {
+		if l.verifier, err = compileVerifier(l.config.TLS, before.listeners[l.config.Port]); err != nil {
+			return nil, fmt.Errorf("compile TLS of %s: %w", l.config.ARN, err)
+		}
+		if l.tls, err = compileTLS(l.config.TLS, &c.Attributes, l.verifier); err != nil {
 			return nil, fmt.Errorf("compile TLS of %s: %w", l.config.ARN, err)
 		}
 		s.listeners[l.config.Port] = l

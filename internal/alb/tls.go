@@ -5,11 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +14,6 @@ import (
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
 	"github.com/isthmus-net/isthmus/internal/sslpolicy"
-	"github.com/isthmus-net/isthmus/internal/truststore"
 )
 
 // TLS is the configuration for the clients of a port: the listener's that was
@@ -32,8 +28,9 @@ func (b *Balancer) TLS(port uint16) *tls.Config {
 	}}
 }
 
-// compileTLS makes the TLS configuration of a listener.
-func compileTLS(c *config.TLS, a *config.Attributes) (*tls.Config, error) {
+// compileTLS makes the TLS configuration of a listener; v is nil if it verifies no
+// clients.
+func compileTLS(c *config.TLS, a *config.Attributes, v *verifier) (*tls.Config, error) {
 	if c == nil {
 		return nil, nil
 	}
@@ -59,66 +56,11 @@ func compileTLS(c *config.TLS, a *config.Attributes) (*tls.Config, error) {
 	if c.ClientCertificates {
 		out.ClientAuth = tls.RequestClientCert
 	}
-	if c.Verify != nil {
-		if err := verifyClients(out, c.Verify); err != nil {
-			return nil, err
-		}
+	if v != nil {
+		verifyClients(out, v)
 	}
 	policy.Apply(out)
 	return out, nil
-}
-
-// verifyClients has clients show certificates that a trust store vouches for. They
-// are verified here, and again when a session is resumed: crypto/tls would tell
-// all clients the authorities by which it verifies.
-func verifyClients(out *tls.Config, c *config.VerifyClients) error {
-	v, err := truststore.New([]byte(c.Bundle), c.Revocations, c.IgnoreExpiry)
-	if err != nil {
-		return fmt.Errorf("read trust store %s: %w", c.TrustStore, err)
-	}
-	out.ClientAuth = tls.RequireAnyClientCert
-	if c.Advertise {
-		out.ClientCAs = v.Authorities()
-	}
-	out.VerifyConnection = func(s tls.ConnectionState) error {
-		if f := v.Verify(s.PeerCertificates, time.Now()); f != nil {
-			return &clientRefused{f, s.PeerCertificates}
-		}
-		return nil
-	}
-	return nil
-}
-
-// clientRefused is the end of a handshake by what the client has shown.
-type clientRefused struct {
-	*truststore.Failure
-	shown []*x509.Certificate
-}
-
-// logHandshake tells of handshakes that failed at a listener that verifies
-// clients. The names are those of the fields of AWS's connection logs.
-func (b *Balancer) logHandshake(port uint16, client netip.AddrPort, err error) {
-	l := b.current.Load().listeners[port]
-	if l == nil || l.config.TLS == nil || l.config.TLS.Verify == nil {
-		return
-	}
-	status, cause := "Failed:UnmappedConnectionError", err.Error()
-	var refused *clientRefused
-	if errors.As(err, &refused) {
-		status, cause = "Failed:"+refused.Code, refused.Cause
-	}
-	line := b.options.Access.Line(slog.LevelInfo, "connection")
-	line.Text("client", client.String())
-	line.Int("listener_port", int64(port))
-	line.Text("tls_verify_status", status)
-	if refused != nil && len(refused.shown) > 0 {
-		leaf := refused.shown[0]
-		line.Text("leaf_client_cert_subject", distinguishedName(leaf.RawSubject))
-		line.Text("leaf_client_cert_validity", truststore.Validity(leaf))
-		line.Text("leaf_client_cert_serial_number", serialNumber(leaf))
-	}
-	line.Text("error", "tls: "+cause)
-	line.End()
 }
 
 // certificates are those of a listener; the first is the default one.

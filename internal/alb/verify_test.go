@@ -132,3 +132,53 @@ func TestVerifyClients(t *testing.T) {
 	cache = sessions
 	refused("of an authority that is trusted no more", "ClientCertUntrusted", good)
 }
+
+// TestVerifyOldConnections: who has connected before clients were verified is
+// taken for verified no more than others are.
+func TestVerifyOldConnections(t *testing.T) {
+	i, other := newIssuer(t), newIssuer(t)
+	certificate := i.issue(t, "EC_prime256v1", "shop.example")
+	for _, h2 := range []bool{false, true} {
+		c := secured(configuration(healthy(startTarget(t, "a"))), certificate)
+		c.Listeners[0].TLS.ClientCertificates = true
+		n := startNode(t, c)
+		connect := func(shown tls.Certificate) func() (int, string) {
+			client := i.client(t, n, h2)
+			client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{shown}
+			return func() (int, string) {
+				answer, err := client.Get("https://" + n.address() + "/")
+				if err != nil {
+					return 0, err.Error()
+				}
+				defer answer.Body.Close()
+				b, _ := io.ReadAll(answer.Body)
+				var got seen
+				json.Unmarshal(b, &got)
+				return answer.StatusCode, got.Header.Get("X-Amzn-Mtls-Clientcert-Subject")
+			}
+		}
+		trusted, stranger := connect(i.clientPair(t, time.Now().Add(time.Hour))), connect(other.clientPair(t, time.Now().Add(time.Hour)))
+		for _, get := range []func() (int, string){trusted, stranger} {
+			if status, subject := get(); status != 200 || subject != "" {
+				t.Fatalf("HTTP/2 %v: %d, %q, before clients are verified", h2, status, subject)
+			}
+		}
+		next := *c
+		next.Listeners = []config.Listener{c.Listeners[0]}
+		secure := *c.Listeners[0].TLS
+		secure.ClientCertificates, secure.Verify = false, &config.VerifyClients{TrustStore: "arn:ts", Bundle: i.PEM}
+		next.Listeners[0].TLS = &secure
+		n.apply(&next)
+		for range 2 {
+			if status, subject := trusted(); status != 200 || !strings.HasPrefix(subject, "CN=client") {
+				t.Errorf("HTTP/2 %v: %d, %q for who is trusted", h2, status, subject)
+			}
+		}
+		if status, subject := stranger(); status != 421 {
+			t.Errorf("HTTP/2 %v: %d, %q for a stranger", h2, status, subject)
+		}
+		if status, err := stranger(); status != 0 { // its connection was closed, and it gets no other
+			t.Errorf("HTTP/2 %v: %d, %q for a stranger once more", h2, status, err)
+		}
+	}
+}
