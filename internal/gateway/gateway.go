@@ -79,7 +79,7 @@ type Gateway struct {
 // New makes a gateway that serves nothing yet.
 func New(o Options) *Gateway {
 	o.setDefaults()
-	g := &Gateway{options: o, internet: map[bool]*upstream.Pool{}, logs: logFiles{dir: o.StageLogs}}
+	g := &Gateway{options: o, internet: map[bool]*upstream.Pool{}, logs: logFiles{dir: o.StageLogs, open: map[string]*logFile{}}}
 	for _, skip := range []bool{false, true} {
 		g.internet[skip] = upstream.NewInternetPool(skip, o.Upstream)
 	}
@@ -97,7 +97,7 @@ func (g *Gateway) Apply(c *config.Config) {
 	next, problems := compile(c)
 	unused := next.usePools(g.current.Load(), c, g.trust.options(g.options.Upstream, c.Authority), g.internet)
 	next.useMetrics(g.current.Load())
-	problems = append(problems, g.logs.use(next, g.options.Log)...)
+	problems = append(problems, g.logs.use(next, time.Now(), g.options.Log)...)
 	g.current.Store(next)
 	for _, pool := range unused {
 		pool.Retire()

@@ -109,16 +109,22 @@ func (x *exchange) responseType() string {
 // logFiles are the files of stages' access logs, by path.
 type logFiles struct {
 	dir  *os.Root // nil: there are none
-	open map[string]*linelog.Writer
+	open map[string]*logFile
+}
+
+type logFile struct {
+	*linelog.Writer
+	unused time.Time // since when no stage has it; zero if one has
 }
 
 // closeAfter is how long a file is kept for requests that were under way when
-// it was used last by the configuration.
+// the configuration had it last. It is closed by the next configuration after
+// that.
 const closeAfter = time.Minute
 
 // use gives the stages of a snapshot their logs. Stages may share a file.
-func (f *logFiles) use(s *snapshot, log *slog.Logger) (problems []error) {
-	used := map[string]*linelog.Writer{}
+func (f *logFiles) use(s *snapshot, now time.Time, log *slog.Logger) (problems []error) {
+	used := map[string]bool{}
 	for _, a := range s.apis {
 		for _, st := range a.stages {
 			switch to := st.AccessLog; {
@@ -126,28 +132,33 @@ func (f *logFiles) use(s *snapshot, log *slog.Logger) (problems []error) {
 			case f.dir == nil:
 				problems = append(problems, fmt.Errorf("write access log of stage %s of API %s: isthmus serve has no --access-log-dir", st.Name, a.ID))
 			default:
-				if used[to.Path] == nil {
-					if used[to.Path] = f.open[to.Path]; used[to.Path] == nil {
-						used[to.Path] = linelog.New(linelog.File(f.dir, to.Path), log)
-					}
+				file := f.open[to.Path]
+				if file == nil {
+					file = &logFile{Writer: linelog.New(linelog.File(f.dir, to.Path), log)}
+					f.open[to.Path] = file
 				}
-				st.log = &stageLog{accesslog.Parse(to.Format), used[to.Path]}
+				used[to.Path], file.unused = true, time.Time{}
+				st.log = &stageLog{accesslog.Parse(to.Format), file.Writer}
 			}
 		}
 	}
-	for path, w := range f.open {
-		if used[path] == nil {
-			time.AfterFunc(closeAfter, func() { w.Close() })
+	for path, file := range f.open {
+		switch {
+		case used[path]:
+		case file.unused.IsZero():
+			file.unused = now
+		case now.Sub(file.unused) > closeAfter:
+			delete(f.open, path)
+			go file.Close() // which may wait for the disk
 		}
 	}
-	f.open = used
 	return problems
 }
 
 // close returns when everything is written.
 func (f *logFiles) close() {
-	for _, w := range f.open {
-		w.Close()
+	for _, file := range f.open {
+		file.Close()
 	}
-	f.open = nil
+	clear(f.open)
 }

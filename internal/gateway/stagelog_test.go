@@ -157,15 +157,53 @@ func TestStageLogWithoutDirectory(t *testing.T) {
 	}
 }
 
+// A file that no stage has any more is open for requests under way for a while,
+// and is written when the gateway ends.
+func TestUnusedStageLogs(t *testing.T) {
+	dir, at := openDir(t)
+	files := logFiles{dir: dir, open: map[string]*logFile{}}
+	now := time.Now()
+	use := func(path string) *snapshot {
+		rest := restAPI(config.Route{Method: "GET", Path: "/x"})
+		if path != "" {
+			rest.Stages[0].AccessLog = &config.AccessLog{Path: path, Format: "$context.requestId"}
+		}
+		s, _ := compile(configured(upstreamTo(1), rest))
+		files.use(s, now, slog.New(slog.DiscardHandler))
+		return s
+	}
+	under := contextExchange(use("a.log"))
+	first := files.open["a.log"]
+	use("")
+	now = now.Add(closeAfter)
+	if use("a.log"); files.open["a.log"] != first {
+		t.Error("a file has two writers")
+	}
+	use("")
+	now = now.Add(closeAfter)
+	use("")
+	under.stage.log.write(under)
+	files.close()
+	if b, err := os.ReadFile(filepath.Join(at, "a.log")); string(b) != "r\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	use("a.log")
+	use("")
+	now = now.Add(closeAfter + 1)
+	if use(""); len(files.open) > 0 {
+		t.Error("an unused file stays open")
+	}
+}
+
 func TestStageLogAllocations(t *testing.T) {
 	rest := restAPI(config.Route{Method: "GET", Path: "/x"})
 	rest.Stages[0].AccessLog = &config.AccessLog{Path: "x", Format: jsonFormat("requestId", "identity.sourceIp", "requestTime", "path", "httpMethod", "resourcePath", "routeKey",
 		"status", "protocol", "responseLength", "integrationLatency", "error.message", "domainName", "xrayTraceId", "identity.userAgent")}
 	s, _ := compile(configured(upstreamTo(1), rest))
-	files := logFiles{dir: nil, open: map[string]*linelog.Writer{"x": linelog.New(io.Discard, slog.New(slog.DiscardHandler))}}
+	files := logFiles{dir: nil, open: map[string]*logFile{"x": {Writer: linelog.New(io.Discard, slog.New(slog.DiscardHandler))}}}
 	defer files.close()
 	files.dir, _ = openDir(t)
-	files.use(s, slog.New(slog.DiscardHandler))
+	files.use(s, time.Now(), slog.New(slog.DiscardHandler))
 	x := contextExchange(s)
 	x.clientAddress = "127.0.0.1"
 	if n := testing.AllocsPerRun(100, func() { x.stage.log.write(x) }); n >= 1 { // the writer's own buffer grows now and then
