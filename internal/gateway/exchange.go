@@ -19,7 +19,7 @@ type exchange struct {
 	request  *message.Request
 	start    time.Time
 
-	requestID  string // $context.requestId
+	requestID  string // see id
 	extendedID string // $context.extendedRequestId
 	traceID    string // X-Amzn-Trace-Id
 	spans      *spans // nil unless there is a tracer
@@ -125,9 +125,7 @@ func (x *exchange) Context(name string) (string, bool) {
 	value := ""
 	switch name {
 	case "requestId":
-		if value = x.requestID; x.api != nil && x.api.Kind == config.HTTP {
-			value = x.extendedID // the two are the same for HTTP APIs, whose clients get this one
-		}
+		value = x.id()
 	case "extendedRequestId":
 		value = x.extendedID
 	case "httpMethod":
@@ -182,6 +180,15 @@ func (x *exchange) Context(name string) (string, bool) {
 		}
 	}
 	return value, value != ""
+}
+
+// id is $context.requestId. For HTTP APIs it is the extended one, the only one
+// that their clients get.
+func (x *exchange) id() string {
+	if x.api != nil && x.api.Kind == config.HTTP {
+		return x.extendedID
+	}
+	return x.requestID
 }
 
 // endpointID is the id that one of AWS's services gave a request.

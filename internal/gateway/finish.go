@@ -66,7 +66,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 		return
 	}
 	line := x.gateway.options.Access.Line(level, "request")
-	line.Text("requestId", x.requestID)
+	line.Text("requestId", x.id())
 	line.Text("extendedRequestId", x.extendedID)
 	line.Text("sourceIp", x.client())
 	line.Text("host", x.request.Host)

@@ -398,13 +398,13 @@ func TestAccessLog(t *testing.T) {
 		"msg": "request", "sourceIp": "127.0.0.1", "host": "http000001.execute-api.localhost:8080", "httpMethod": "GET",
 		"path": "/dev/x/1", "protocol": "HTTP/1.1", "userAgent": `odd"agent`, "status": 200.0, "responseLength": 2.0,
 		"accountId": "000000000000", "apiId": "http000001", "stage": "dev", "routeKey": "GET /x/{id}", "resourcePath": "/x/{id}",
-		"integrationStatus": 200.0, "level": "INFO",
+		"integrationStatus": 200.0, "level": "INFO", "requestId": a.header.Get("Apigw-Requestid"),
 	} {
 		if fields[name] != want {
 			t.Errorf("%s: %v, want %v", name, fields[name], want)
 		}
 	}
-	for _, name := range []string{"requestId", "responseLatency", "integrationLatency"} {
+	for _, name := range []string{"responseLatency", "integrationLatency"} {
 		if fields[name] == nil {
 			t.Errorf("%s is missing", name)
 		}

@@ -80,7 +80,7 @@ func (x *exchange) endSpans() {
 			textOf("http.request.method", x.method), attribute.Int("http.response.status_code", x.status),
 			textOf("url.scheme", proto(x.request)), textOf("url.path", x.request.Path), textOf("server.address", hostname(x.request.Host)),
 			textOf("client.address", x.client()), textOf("user_agent.original", x.request.Header.Get("User-Agent")),
-			textOf("aws.request_id", x.requestID), textOf("aws.extended_request_id", x.extendedID), textOf("isthmus.xray_trace_id", rootOf(x.traceID)),
+			textOf("aws.request_id", x.id()), textOf("aws.extended_request_id", x.extendedID), textOf("isthmus.xray_trace_id", rootOf(x.traceID)),
 		)
 		if x.api != nil {
 			span.SetAttributes(textOf("isthmus.api_id", x.api.ID), textOf("cloud.account.id", x.api.Account))
