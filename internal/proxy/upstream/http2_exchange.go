@@ -25,6 +25,9 @@ func (c *http2Client) do(ctx context.Context, r *Request) (*message.Response, er
 	ctx, cancel := context.WithCancelCause(ctx)
 	x := &http2Exchange{ctx: ctx, cancel: cancel, timeout: r.Timeout}
 	x.begin()
+	// The memory of Replay is another request's as soon as this returns, when
+	// net/http may still be sending from it.
+	r.Replay = bytes.Clone(r.Replay)
 	request, kept := x.convert(r, c.secure)
 	for sends := 1; ; sends++ {
 		response, lost, err := c.send(x, request)

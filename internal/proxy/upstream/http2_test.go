@@ -191,7 +191,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 // TestHTTP2Ends: whoever ends a stream, the other side learns of it.
 func TestHTTP2Ends(t *testing.T) {
-	left := make(chan error, 1)
+	came, left := make(chan struct{}, 4), make(chan error, 1)
 	s := backend2(t, false, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/reset":
@@ -204,6 +204,7 @@ func TestHTTP2Ends(t *testing.T) {
 			if r.URL.Path == "/stream" {
 				http.NewResponseController(w).Flush()
 			}
+			came <- struct{}{}
 			<-r.Context().Done()
 			left <- r.Context().Err()
 		}
@@ -224,7 +225,7 @@ func TestHTTP2Ends(t *testing.T) {
 	response.Body.Close()
 
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { time.Sleep(20 * time.Millisecond); cancel() }()
+	go func() { <-came; cancel() }()
 	if _, err := p.Do(ctx, request("/wait")); err == nil || err.Layer != LayerClient {
 		t.Errorf("cancelled: %v", err)
 	}
@@ -389,6 +390,32 @@ func TestHTTP2Silence(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
+}
+
+// TestHTTP2Replay: a backend that answers before it has the whole body gets what
+// it was sent, even if the body's memory has another use by then.
+func TestHTTP2Replay(t *testing.T) {
+	got, release := make(chan string, 1), make(chan struct{})
+	s := backend2(t, false, func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		<-release
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+	}, func(c *http.Server) {
+		c.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10} // the rest is still to be sent
+	})
+	want := strings.Repeat("x", 256<<10)
+	memory := []byte(want)
+	response, err := pool2(t, s.Listener.Addr().String(), false).Do(t.Context(), &Request{Method: "POST", Path: "/", Host: "a", Replay: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	clear(memory)
+	close(release)
+	if body := <-got; body != want {
+		t.Errorf("%d bytes, of which %d are not what was sent", len(body), len(body)-strings.Count(body, "x"))
+	}
 }
 
 // TestKeptBody: what a reader that was given up gets belongs to the next one.
