@@ -79,7 +79,7 @@ func again(request *http.Request, r *Request, kept *keptBody) *http.Request {
 		if !ok {
 			return nil
 		}
-		next.Body = body
+		next.Body, next.Trailer = body, body.trailer
 	}
 	return &next
 }
@@ -160,15 +160,15 @@ func (x *http2Exchange) convert(r *Request, secure bool) (*http.Request, *keptBo
 	if strings.HasPrefix(r.Path, "//") {
 		target.Opaque = "//" + r.Host + r.Path
 	}
-	out := &http.Request{Method: r.Method, URL: target, Host: r.Host, Header: h, Trailer: message.Trailer(r.Body)}
+	out := &http.Request{Method: r.Method, URL: target, Host: r.Host, Header: h}
 	var kept *keptBody
 	switch {
 	case len(r.Replay) > 0:
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(r.Replay)), int64(len(r.Replay))
 	case r.Body != nil:
 		kept = newKeptBody(r.Body, x)
-		out.Body, _ = kept.open()
-		out.ContentLength = r.Length
+		body, _ := kept.open()
+		out.Body, out.Trailer, out.ContentLength = body, body.trailer, r.Length
 	}
 	return out.WithContext(x.ctx), kept
 }

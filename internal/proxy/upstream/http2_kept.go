@@ -2,8 +2,12 @@ package upstream
 
 import (
 	"io"
+	"maps"
 	"net"
+	"net/http"
 	"sync"
+
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // keptBody is a request's body of which the beginning is kept, so that the
@@ -12,6 +16,7 @@ import (
 // source: what it gets belongs to the next one.
 type keptBody struct {
 	source io.Reader
+	names  http.Header // of the fields behind the body, without values
 	x      *http2Exchange
 
 	mu      sync.Mutex
@@ -23,16 +28,16 @@ type keptBody struct {
 }
 
 func newKeptBody(source io.Reader, x *http2Exchange) *keptBody {
-	b := &keptBody{source: source, x: x, keeping: true}
+	b := &keptBody{source: source, names: maps.Clone(message.Trailer(source)), x: x, keeping: true}
 	b.turn.L = &b.mu
 	return b
 }
 
 // open returns the body from its beginning, if all of it is there.
-func (b *keptBody) open() (io.ReadCloser, bool) {
+func (b *keptBody) open() (*keptReader, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return &keptReader{body: b}, b.keeping
+	return &keptReader{body: b, trailer: maps.Clone(b.names)}, b.keeping
 }
 
 // settle is called when the request will not be sent again.
@@ -46,12 +51,26 @@ func (b *keptBody) settle() {
 
 // keptReader reads what is kept, and then the source.
 type keptReader struct {
-	body   *keptBody
-	at     int
-	closed bool
+	body *keptBody
+	// trailer is its own, since whoever reads the source to its end writes to the
+	// source's: it has its values when Read has told of the end.
+	trailer http.Header
+	at      int
+	closed  bool
 }
 
 func (r *keptReader) Read(p []byte) (int, error) {
+	n, err := r.read(p)
+	if err == io.EOF {
+		values := message.Trailer(r.body.source)
+		for name := range r.trailer {
+			r.trailer[name] = values[name]
+		}
+	}
+	return n, err
+}
+
+func (r *keptReader) read(p []byte) (int, error) {
 	b := r.body
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -418,6 +418,22 @@ func TestHTTP2Replay(t *testing.T) {
 	}
 }
 
+// TestKeptTrailer: each sending has fields of its own behind the body, which have
+// their values at its end.
+func TestKeptTrailer(t *testing.T) {
+	b := newKeptBody(&trailing{http.Header{"X-Sum": nil}}, &http2Exchange{began: time.Now()})
+	first, _ := b.open()
+	second, _ := b.open()
+	for i, r := range []*keptReader{first, second} {
+		if values, announced := r.trailer["X-Sum"]; !announced || values != nil {
+			t.Errorf("%d before the end: %v", i, r.trailer)
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil || r.trailer.Get("X-Sum") != "5" {
+			t.Errorf("%d: %v, %v", i, r.trailer, err)
+		}
+	}
+}
+
 // TestKeptBody: what a reader that was given up gets belongs to the next one.
 func TestKeptBody(t *testing.T) {
 	x := &http2Exchange{began: time.Now()}
