@@ -418,6 +418,24 @@ func TestHTTP2Replay(t *testing.T) {
 	}
 }
 
+// TestHTTP2Status: a status that is none ends the exchange.
+func TestHTTP2Status(t *testing.T) {
+	for _, status := range []string{"1000", "-200", "99"} {
+		at := frames(t, func(_ int, stream uint32, write func(kind, flags byte, stream uint32, payload ...byte)) {
+			write(1, 4, stream, append([]byte{0x08, byte(len(status))}, status...)...) // a literal :status, and no end
+		})
+		p := pool2(t, at, false)
+		if _, err := p.Do(t.Context(), &Request{Method: "GET", Path: "/", Host: "a"}); err == nil || err.Kind != Protocol {
+			t.Errorf("%s: %v", status, err)
+		}
+		waitFor(t, "the stream to end", func() bool {
+			p.http2.mu.Lock()
+			defer p.http2.mu.Unlock()
+			return p.http2.conns[0].InFlight() == 0
+		})
+	}
+}
+
 // TestKeptTrailer: each sending has fields of its own behind the body, which have
 // their values at its end.
 func TestKeptTrailer(t *testing.T) {

@@ -267,7 +267,9 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*message.Response, *Error) {
 	if response.Body == nil {
 		response.Body = noBody{}
 	}
-	if response.Status < 200 {
+	// HTTP/2 has any number for one, the server only those of three digits.
+	if response.Status < 200 || response.Status > 999 {
+		response.Body.Close()
 		return nil, &Error{Protocol, "backend", "it answered with status " + strconv.Itoa(response.Status)}
 	}
 	return response, nil
