@@ -112,6 +112,9 @@ func (x *http2Exchange) begin() {
 func (x *http2Exchange) moved() { x.last.Store(int64(time.Since(x.began))) }
 
 func (x *http2Exchange) look() {
+	if x.ctx.Err() != nil {
+		return // nor is the clock to go on
+	}
 	left := x.timeout - (time.Since(x.began) - time.Duration(x.last.Load()))
 	if !x.waiting.Load() || x.asking.Load() {
 		left = x.timeout

@@ -436,6 +436,19 @@ func TestHTTP2Status(t *testing.T) {
 	}
 }
 
+// TestHTTP2Clock: a look at the clock that meets the exchange's end does not
+// wind it up again.
+func TestHTTP2Clock(t *testing.T) {
+	x := &http2Exchange{timeout: time.Hour}
+	x.ctx, x.cancel = context.WithCancelCause(t.Context())
+	x.begin()
+	x.end(context.Canceled)
+	x.look()
+	if x.clock.Stop() {
+		t.Error("the clock goes on")
+	}
+}
+
 // TestKeptTrailer: each sending has fields of its own behind the body, which have
 // their values at its end.
 func TestKeptTrailer(t *testing.T) {
