@@ -67,6 +67,7 @@ func (g *grpcTarget) UnaryCall(ctx context.Context, in *grpc_testing.SimpleReque
 
 func (g *grpcTarget) StreamingOutputCall(in *grpc_testing.StreamingOutputCallRequest, s grpc.ServerStreamingServer[grpc_testing.StreamingOutputCallResponse]) error {
 	for _, p := range in.ResponseParameters {
+		time.Sleep(time.Duration(p.IntervalUs) * time.Microsecond)
 		if err := s.Send(&grpc_testing.StreamingOutputCallResponse{Payload: payload(p.Size)}); err != nil {
 			return err
 		}
@@ -281,9 +282,13 @@ func TestGRPCSilence(t *testing.T) {
 	c.Attributes.IdleTimeoutSeconds = 1
 	n.apply(c)
 	client := n.dial(t, i)
-	down := &grpc_testing.StreamingOutputCallRequest{}
+	slow := &grpc_testing.StreamingOutputCallRequest{}
 	for range 8 {
-		down.ResponseParameters = append(down.ResponseParameters, &grpc_testing.ResponseParameters{Size: 1, IntervalUs: 300_000})
+		slow.ResponseParameters = append(slow.ResponseParameters, &grpc_testing.ResponseParameters{Size: 1, IntervalUs: 300_000})
+	}
+	down, err := client.StreamingOutputCall(t.Context(), slow)
+	if err != nil {
+		t.Fatal(err)
 	}
 	up, err := client.StreamingInputCall(t.Context())
 	if err != nil {
@@ -302,6 +307,14 @@ func TestGRPCSilence(t *testing.T) {
 	}
 	if sum, err := up.CloseAndRecv(); err != nil || sum.AggregatedPayloadSize != 8 {
 		t.Errorf("after %v: %v, %v", time.Since(start), sum, err)
+	}
+	for i := range 8 {
+		if _, err := down.Recv(); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if _, err := down.Recv(); err != io.EOF {
+		t.Error(err)
 	}
 	if _, err := silent.Recv(); status.Code(err) != codes.Unavailable && status.Code(err) != codes.Internal {
 		t.Errorf("a silent call ended with %v", err)
