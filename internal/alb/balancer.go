@@ -65,9 +65,9 @@ func (b *Balancer) Close() {
 
 // Apply serves a new configuration from the next request on. Requests under
 // way end with the one they began with, but for tunnels and what is sent over
-// HTTP/2, which end with the deregistration of their target. Connections to targets whose rules have
-// changed are not used again. The configuration must not be changed
-// afterwards. After an error the one before is served on.
+// HTTP/2, which end with the deregistration of their target. Connections to
+// targets whose rules have changed are not used again. The configuration must
+// not be changed afterwards. After an error the one before is served on.
 func (b *Balancer) Apply(c *config.Config) error {
 	b.applying.Lock()
 	defer b.applying.Unlock()

@@ -35,7 +35,7 @@ type Preview struct {
 	Host string `json:"host,omitempty"`
 	Path string `json:"path,omitempty"`
 	// Action is "forward", "redirect" or "fixed-response", after what lets the
-	// request pass and a comma; that it would pass is taken for granted. With
+	// request pass and a comma; that it would pass is taken for granted.
 	Action   string         `json:"action,omitempty"`
 	Groups   []PreviewGroup `json:"groups,omitempty"`
 	Location string         `json:"location,omitempty"`
