@@ -94,7 +94,8 @@ type clientRefused struct {
 }
 
 // logHandshake tells of handshakes that failed at a listener that verifies
-// clients. The names are those of the fields of AWS's connection logs.
+// clients. The names are those of the fields of AWS's connection logs; what
+// strangers have written into certificates is cut.
 func (b *Balancer) logHandshake(port uint16, client netip.AddrPort, err error) {
 	l := b.current.Load().listeners[port]
 	if l == nil || l.config.TLS == nil || l.config.TLS.Verify == nil {
@@ -111,10 +112,10 @@ func (b *Balancer) logHandshake(port uint16, client netip.AddrPort, err error) {
 	line.Text("tls_verify_status", status)
 	if refused != nil && len(refused.shown) > 0 {
 		leaf := refused.shown[0]
-		line.Text("leaf_client_cert_subject", distinguishedName(leaf.RawSubject))
+		line.Text("leaf_client_cert_subject", cut(distinguishedName(leaf.RawSubject)))
 		line.Text("leaf_client_cert_validity", truststore.Validity(leaf))
-		line.Text("leaf_client_cert_serial_number", serialNumber(leaf))
+		line.Text("leaf_client_cert_serial_number", cut(serialNumber(leaf)))
 	}
-	line.Text("error", "tls: "+cause)
+	line.Text("error", cut("tls: "+cause))
 	line.End()
 }

@@ -23,12 +23,17 @@ import (
 // clientPair is a client's certificate, signed by the issuer.
 func (i issuer) clientPair(t *testing.T, ends time.Time) tls.Certificate {
 	t.Helper()
+	return i.namedPair(t, "client", ends)
+}
+
+func (i issuer) namedPair(t *testing.T, name string, ends time.Time) tls.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, err := i.Sign(&x509.Certificate{
-		Subject:   pkix.Name{Country: []string{"DE"}, Organization: []string{"Größe, Inc"}, CommonName: "client"},
+		Subject:   pkix.Name{Country: []string{"DE"}, Organization: []string{"Größe, Inc"}, CommonName: name},
 		NotBefore: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), NotAfter: ends, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, key.Public())
 	if err != nil {
@@ -123,6 +128,11 @@ func TestVerifyClients(t *testing.T) {
 	refused("no certificate", "UnmappedConnectionError")
 	refused("one that has ended", "ClientCertExpired", i.clientPair(t, time.Now().Add(-time.Minute)))
 	refused("another authority's", "ClientCertUntrusted", other.clientPair(t, time.Now().Add(time.Hour)))
+	refused("one with a long name", "ClientCertMaxSizeExceeded", i.namedPair(t, strings.Repeat("a", 32<<10), time.Now().Add(time.Hour)))
+	if n.log.mu.Lock(); n.log.b.Len() > 16<<10 {
+		t.Errorf("the log has %d bytes of it", n.log.b.Len())
+	}
+	n.log.mu.Unlock()
 	// The session that the good one has is of no use once its authority is gone.
 	c.Listeners[0].TLS.Verify = &config.VerifyClients{TrustStore: "arn:ts", Bundle: other.PEM}
 	n.log.mu.Lock()
