@@ -8,9 +8,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Limits of a bundle: AWS's of certificates and of their size.
@@ -72,6 +75,10 @@ func supported(c *x509.Certificate) bool {
 // 50 MB, which no process should be sent with its configuration.
 const MaxRevocationList = 1 << 20
 
+// certificateIssuer is the extension of entries of indirect lists (RFC 5280,
+// section 5.3.3).
+var certificateIssuer = asn1.ObjectIdentifier{2, 5, 29, 29}
+
 // ParseRevocationList reads a revocation list (PEM or DER) that one of the
 // authorities has signed.
 func ParseRevocationList(content []byte, authorities []*x509.Certificate) (*x509.RevocationList, error) {
@@ -85,6 +92,11 @@ func ParseRevocationList(content []byte, authorities []*x509.Certificate) (*x509
 	list, err := x509.ParseRevocationList(der)
 	if err != nil {
 		return nil, fmt.Errorf("read revocation list: %w", err)
+	}
+	for _, e := range list.RevokedCertificateEntries {
+		if slices.ContainsFunc(e.Extensions, func(x pkix.Extension) bool { return x.Id.Equal(certificateIssuer) }) {
+			return nil, fmt.Errorf("it revokes the certificate %X of another issuer, which is not supported", e.SerialNumber)
+		}
 	}
 	for _, a := range authorities {
 		if bytes.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil {

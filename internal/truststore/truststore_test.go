@@ -64,10 +64,16 @@ func authority(c *x509.Certificate) {
 
 func revoke(t testing.TB, issuer *entity, revoked ...*entity) []byte {
 	t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.Add(time.Hour)}
+	var entries []x509.RevocationListEntry
 	for _, e := range revoked {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: e.SerialNumber, RevocationTime: now})
+		entries = append(entries, x509.RevocationListEntry{SerialNumber: e.SerialNumber, RevocationTime: now})
 	}
+	return signList(t, issuer, entries...)
+}
+
+func signList(t testing.TB, issuer *entity, entries ...x509.RevocationListEntry) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.Add(time.Hour), RevokedCertificateEntries: entries}
 	der, err := x509.CreateRevocationList(rand.Reader, list, issuer.Certificate, issuer.key)
 	if err != nil {
 		t.Fatal(err)
@@ -180,6 +186,9 @@ func TestParse(t *testing.T) {
 		{"nothing", nil, "read revocation list"},
 		{"a certificate", root.pem(), "CERTIFICATE"},
 		{"of another", revoke(t, other), "no authority"},
+		{"for another's certificates", signList(t, root, x509.RevocationListEntry{
+			SerialNumber: big.NewInt(7), RevocationTime: now, ExtraExtensions: []pkix.Extension{{Id: certificateIssuer, Critical: true, Value: []byte{0x30, 0}}},
+		}), "of another issuer"},
 	} {
 		_, err := ParseRevocationList(c.content, []*x509.Certificate{root.Certificate})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
