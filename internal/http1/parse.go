@@ -85,31 +85,50 @@ func parseRequest(r *Request, head string, fields []Field) error {
 	line, rest := cutLine(head)
 	method, after, ok := strings.Cut(line, " ")
 	target, version, ok2 := strings.Cut(after, " ")
-	switch {
-	case !ok || !ok2:
+	if !ok || !ok2 {
 		return refuse(400, "a request line without three parts")
-	case !all(method, classToken):
-		return refuse(400, "a method that is no token")
-	case !all(target, classTarget):
-		return refuse(400, "a request target with characters that it may not have")
 	}
 	minor, err := parseVersion(version)
 	if err != nil {
 		return err
 	}
-	switch {
-	case method == "CONNECT" && validHost(target): // authority-form
-	case target == "*" && method == "OPTIONS", target[0] == '/':
-	case hasScheme(target):
-	default:
-		return refuse(400, "a request target in none of the forms that the method allows")
-	}
 	r.Method, r.Target, r.Minor = method, target, minor
-	if authority, _, _ := r.Origin(); target[0] != '/' && target != "*" && (authority == "" || !validHost(authority)) {
-		return refuse(400, "a request target without a host")
+	if refused := r.checkLine(); refused != nil {
+		return refused
 	}
 	r.Header, err = parseFields(rest, fields)
 	return err
+}
+
+// checkLine refuses a method or a target that is none.
+func (r *Request) checkLine() *Refusal {
+	switch {
+	case !all(r.Method, classToken):
+		return refuse(400, "a method that is no token")
+	case !all(r.Target, classTarget):
+		return refuse(400, "a request target with characters that it may not have")
+	}
+	switch {
+	case r.Method == "CONNECT" && validHost(r.Target): // authority-form
+	case r.Target == "*" && r.Method == "OPTIONS", r.Target[0] == '/':
+	case hasScheme(r.Target):
+	default:
+		return refuse(400, "a request target in none of the forms that the method allows")
+	}
+	if authority, _, _ := r.Origin(); r.Target[0] != '/' && r.Target != "*" && (authority == "" || !validHost(authority)) {
+		return refuse(400, "a request target without a host")
+	}
+	return nil
+}
+
+// Check refuses a request that came by HTTP/2 and that HTTP/1.1 would not let
+// in, by its method, target and host. The last must be there (RFC 9113, section
+// 8.3.1).
+func (r *Request) Check() *Refusal {
+	if r.Host == "" || !validHost(r.Host) {
+		return refuse(400, "an authority that is no host")
+	}
+	return r.checkLine()
 }
 
 // hasScheme tells whether a target is in absolute-form, with http or https.

@@ -146,11 +146,11 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value,
 		Header: make(message.Header, 0, len(r.Header)+8),
 	}
-	target := &http1.Request{Method: r.Method, Target: r.RequestURI}
-	if !visible(r.RequestURI) {
-		return nil, &http1.Refusal{Status: 400, Reason: "a request target with characters that it may not have"}
+	line := &http1.Request{Method: r.Method, Target: r.RequestURI, Host: r.Host}
+	if refused := line.Check(); refused != nil {
+		return nil, refused
 	}
-	_, m.Path, m.Query = target.Origin()
+	_, m.Path, m.Query = line.Origin()
 	if m.Path == "*" {
 		m.Path = "/*"
 	}
@@ -172,15 +172,6 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 	}
 	slices.SortStableFunc(m.Header, func(a, b message.Field) int { return strings.Compare(a.Name, b.Name) })
 	return m, nil
-}
-
-func visible(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // http2Stream is one request's stream. Its timers end it; afterwards they may

@@ -458,14 +458,16 @@ func TestHTTP1BesideHTTP2(t *testing.T) {
 func TestHTTP2Refusals(t *testing.T) {
 	h := &http2Handler{server: newHTTP2(nil, Options{}), conn: &http1.Conn{Conn: addressed{}}}
 	for _, test := range []struct {
-		target, host, field string
-		refused             bool
+		method, target, host, field string
+		refused                     bool
 	}{
-		{"/a?b", "x", "", false}, {"*", "x", "", false}, {"/a", "x", "x", false},
-		{"/a b", "x", "", true}, {"/\x80", "x", "", true}, {"", "x", "", true}, {"/a", "x", "y", true},
+		{"GET", "/a?b", "x", "", false}, {"OPTIONS", "*", "x", "", false}, {"GET", "/a", "x:1", "x:1", false},
+		{"GET", "/a b", "x", "", true}, {"GET", "/\x80", "x", "", true}, {"GET", "", "x", "", true}, {"GET", "/a", "x", "y", true},
+		{"GET /b HTTP/1.1", "/a", "x", "", true}, {"GET", "a:b", "x", "", true}, {"GET", "*", "x", "", true},
+		{"GET", "/a", "", "", true}, {"GET", "/a", "x y", "", true}, {"GET", "/a", "x/y", "", true},
 	} {
-		r := httptest.NewRequest("OPTIONS", "/", nil)
-		r.RequestURI, r.Host = test.target, test.host
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Method, r.RequestURI, r.Host = test.method, test.target, test.host
 		if test.field != "" {
 			r.Header.Set("Host", test.field)
 		}
