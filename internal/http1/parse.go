@@ -49,6 +49,10 @@ func all(s string, class byte) bool {
 	return s != ""
 }
 
+// Token tells whether a string can be the name of a field (RFC 9110, section
+// 5.1).
+func Token(s string) bool { return all(s, classToken) }
+
 // plain tells whether a string is of field values' characters: visible, space,
 // tab and obs-text. Eight bytes are looked at at a time; a tab is rare.
 func plain(s string) bool {

@@ -167,8 +167,13 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 			m.Header = append(m.Header, message.Field{Name: name, Value: strings.Trim(v, " \t")})
 		}
 	}
-	if len(m.Header) > maxFields {
+	if len(m.Header)+len(r.Trailer) > maxFields {
 		return nil, &http1.Refusal{Status: 431, Reason: fmt.Sprintf("more than %d header fields", maxFields)}
+	}
+	for name := range r.Trailer {
+		if !http1.Token(name) {
+			return nil, &http1.Refusal{Status: 400, Reason: "a Trailer field with what is no name"}
+		}
 	}
 	slices.SortStableFunc(m.Header, func(a, b message.Field) int { return strings.Compare(a.Name, b.Name) })
 	return m, nil

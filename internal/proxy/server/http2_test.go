@@ -487,6 +487,25 @@ func TestHTTP2Refusals(t *testing.T) {
 	}
 }
 
+// Names that are announced in a trailer are names, and not too many.
+func TestHTTP2AnnouncedNames(t *testing.T) {
+	h := &http2Handler{server: newHTTP2(nil, Options{}), conn: &http1.Conn{Conn: addressed{}}}
+	many := http.Header{}
+	for i := range maxFields + 1 {
+		many[strconv.Itoa(i)] = nil
+	}
+	for _, test := range []struct {
+		trailer http.Header
+		status  int
+	}{{http.Header{"X-Sum": nil}, 0}, {http.Header{"": nil}, 400}, {http.Header{"a b": nil}, 400}, {many, 431}} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Trailer = test.trailer
+		if _, refused := h.convert(r); (refused != nil) != (test.status != 0) || refused != nil && refused.Status != test.status {
+			t.Errorf("%.20v: %v", test.trailer, refused)
+		}
+	}
+}
+
 // addressed is a connection that has addresses only.
 type addressed struct{ net.Conn }
 
