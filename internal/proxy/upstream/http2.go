@@ -193,20 +193,24 @@ func (c *http2Client) leaves(conn *http2Conn) bool { return c.retired.Load() || 
 // tidy forgets connections that have ended, and closes those that leave and have
 // no requests.
 func (c *http2Client) tidy() {
+	var leaving []*http2Conn // the end of TLS may wait for the backend
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	kept := c.conns[:0]
 	for _, conn := range c.conns {
 		switch {
 		case conn.Err() != nil:
 		case c.leaves(conn) && conn.InFlight() == 0:
-			conn.Close()
+			leaving = append(leaving, conn)
 		default:
 			kept = append(kept, conn)
 		}
 	}
 	clear(c.conns[len(kept):])
 	c.conns = kept
+	c.mu.Unlock()
+	for _, conn := range leaving {
+		conn.Close()
+	}
 }
 
 // retire closes unused connections now, and the others when their requests have
