@@ -237,6 +237,21 @@ func TestSubscriberThatIsBusyGetsTheLatestOnly(t *testing.T) {
 	}
 }
 
+// A process that takes the place of another listens at the same path.
+func TestCloseFreesThePath(t *testing.T) {
+	path := socketPath(t)
+	for range 200 {
+		s := NewServer(Options{Log: logTo(t)})
+		l := listen(t, path)
+		go s.Serve(l)
+		stop := run(t, Dial(ClientOptions{Path: path, Role: roleNode,
+			OnConfig: func(context.Context, int64, json.RawMessage) error { return nil }}))
+		await(t, s, "client", func() bool { return len(s.Subscribers()) == 1 })
+		s.Close()
+		stop()
+	}
+}
+
 func TestStoppedSubscriberDelaysNobody(t *testing.T) {
 	path := socketPath(t)
 	s := NewServer(Options{Log: logTo(t)})

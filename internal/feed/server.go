@@ -106,6 +106,15 @@ func (s *Server) Handle(method string, fn Handler) { s.handlers[method] = fn }
 // Serve accepts subscribers from a listener on a Unix socket until
 // that is closed, or returns nil after Close. It closes the listener.
 func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	if s.ctx.Err() != nil {
+		s.mu.Unlock()
+		l.Close()
+		return nil
+	}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	defer s.wg.Done()
 	defer l.Close()
 	stop := context.AfterFunc(s.ctx, func() { l.Close() })
 	defer stop()
@@ -161,10 +170,11 @@ func (s *Server) admit(conn net.Conn) bool {
 	return true
 }
 
-// Close ends all connections and every Serve.
+// Close ends all connections and every Serve, and waits for that: the path of
+// a listener is free when it returns.
 func (s *Server) Close() {
-	// Under the mutex, so that no connection is added to the wait group once
-	// it is waited for.
+	// Under the mutex, so that nothing is added to the wait group once it is
+	// waited for.
 	s.mu.Lock()
 	s.cancel()
 	s.mu.Unlock()
