@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,7 +54,20 @@ type Conn struct {
 	TLS *tls.ConnectionState
 	// Value is what Options.Connect returned.
 	Value any
+
+	requests atomic.Int32 // of another protocol, under way
+	last     atomic.Int64 // when one of them began, by clock
 }
+
+// Begin tells that a request of one of Options.Protocols has begun. A connection
+// with none under way may be ended in favour of a new one.
+func (c *Conn) Begin() {
+	c.requests.Add(1)
+	c.last.Store(clock())
+}
+
+// End tells that a request has ended.
+func (c *Conn) End() { c.requests.Add(-1) }
 
 // Response is a response, received or to be sent. A Connection field with the
 // option close, of one to be sent, has its connection closed behind it.

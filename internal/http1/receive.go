@@ -69,7 +69,7 @@ func (c *serverConn) readable(fd uintptr) bool {
 			}
 			c.drained = drained
 		}
-		if !c.partial && !c.activate() {
+		if !c.activate() {
 			return c.stop(fateClosed)
 		}
 		begun, err := c.scan()
@@ -78,10 +78,7 @@ func (c *serverConn) readable(fd uintptr) bool {
 			return c.stop(fateRefused)
 		}
 		if !begun {
-			if !c.partial {
-				c.partial = true
-				c.reading.restart(c.server.options.HeaderTimeout)
-			}
+			c.awaitHead()
 			if c.drained {
 				return false
 			}
@@ -149,11 +146,25 @@ func (c *serverConn) await() {
 	}
 }
 
-// activate is called when a request begins. It fails if the server has closed
-// the connection.
+// activate is called when something of a request has come. It fails if the server
+// has closed the connection.
 func (c *serverConn) activate() bool {
 	c.looked = false
-	return c.state.CompareAndSwap(connIdle, connActive) || c.state.CompareAndSwap(connNew, connActive) || c.state.Load() == connActive
+	for _, state := range [...]int32{connIdle, connNew, connHead} {
+		if c.state.CompareAndSwap(state, connActive) {
+			return true
+		}
+	}
+	return c.state.Load() == connActive
+}
+
+// awaitHead is called before the rest of a head is waited for.
+func (c *serverConn) awaitHead() {
+	c.state.CompareAndSwap(connActive, connHead)
+	if !c.partial {
+		c.partial = true
+		c.reading.restart(c.server.options.HeaderTimeout)
+	}
 }
 
 // begin reads a request's head. One empty line may come before it (RFC 9112,
@@ -185,7 +196,7 @@ func (c *serverConn) next() fate {
 	if err := c.in.await(); err != nil || !c.activate() {
 		return fateClosed
 	}
-	c.partial, c.in.readable = false, c.headDeadline
+	c.partial, c.in.readable = false, c.headRead
 	defer func() { c.partial = false }()
 	for begun := false; !begun; {
 		head, err := "", c.in.await()
@@ -199,15 +210,15 @@ func (c *serverConn) next() fate {
 			return fateRefused
 		}
 	}
+	if !c.activate() {
+		return fateClosed
+	}
 	c.in.readable = nil
 	return c.answer()
 }
 
-// headDeadline is called before the connection is read for the rest of a head.
-func (c *serverConn) headDeadline() error {
-	if !c.partial {
-		c.partial = true
-		c.reading.restart(c.server.options.HeaderTimeout)
-	}
+// headRead is called before the connection is read for the rest of a head.
+func (c *serverConn) headRead() error {
+	c.awaitHead()
 	return nil
 }

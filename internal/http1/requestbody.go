@@ -49,7 +49,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.expect {
 		b.expect = false
 		b.conn.conn.SetWriteDeadline(time.Now().Add(b.conn.server.options.StallTimeout))
-		_, err := io.WriteString(b.conn.conn, "HTTP/1.1 100 Continue\r\n\r\n")
+		_, err := io.WriteString(&b.conn.conn, "HTTP/1.1 100 Continue\r\n\r\n")
 		b.conn.conn.SetWriteDeadline(time.Time{})
 		if err != nil {
 			b.fault = errors.Join(ErrGone, err)

@@ -15,12 +15,15 @@ import (
 
 // Options are a server's limits. Zero values mean the defaults.
 type Options struct {
-	MaxHeader      int           // of a request's line and header in bytes; default 32 KiB
-	HeaderTimeout  time.Duration // for a request's line and header, and for TLS's handshake; default 10 s
-	IdleTimeout    time.Duration // of a kept connection between requests; default 60 s
-	StallTimeout   time.Duration // for the next piece of a body, either way; default 30 s
-	MinRate        int64         // of a request's body in bytes a second, over all; default 1024
-	MaxConnections int           // accepted at a time; default 10,000
+	MaxHeader     int           // of a request's line and header in bytes; default 32 KiB
+	HeaderTimeout time.Duration // for a request's line and header, and for TLS's handshake; default 10 s
+	IdleTimeout   time.Duration // of a kept connection between requests; default 60 s
+	StallTimeout  time.Duration // for the next piece of a body, either way; default 30 s
+	MinRate       int64         // of a request's body in bytes a second, over all; default 1024
+	// MaxConnections is how many may be open at a time; default 10,000. When
+	// there are as many, ones that wait for their clients are closed in favour of
+	// new ones, first of those clients' that have most.
+	MaxConnections int
 	// Connect, if set, makes what each request of a connection finds as its
 	// Conn.Value. It is called when the connection was accepted.
 	Connect func(client, server netip.AddrPort) any
@@ -28,6 +31,7 @@ type Options struct {
 	// another protocol in TLS's handshake. A function returns when the connection
 	// has ended. It ends it soon after stopping is closed, but not before the
 	// requests under way have ended; its context ends with the server's patience.
+	// It tells of each request by Conn.Begin and Conn.End.
 	Protocols map[string]func(ctx context.Context, c *Conn, stopping <-chan struct{})
 	// HandshakeFailed, if set, is told why a client's handshake of TLS failed.
 	HandshakeFailed func(client netip.AddrPort, err error)
@@ -71,10 +75,8 @@ func (o *Options) setDefaults() {
 
 // Server serves a handler on listeners.
 type Server struct {
-	handler Handler
-	options Options
-	slots   chan struct{} // one a connection
-
+	handler   Handler
+	options   Options
 	dismissed atomic.Bool // connections between requests are closed, too
 
 	mu        sync.Mutex
@@ -83,6 +85,9 @@ type Server struct {
 	aborted   bool // patience has ended
 	listeners map[net.Listener]struct{}
 	conns     map[*serverConn]struct{}
+	leaving   int           // of conns, that have given way to others
+	told      int64         // when it was last logged that some had to, by clock; 0 is never
+	room      chan struct{} // has an element when a connection has ended
 	emptied   chan struct{} // closed when nothing is accepted any more, and the last connection has ended
 }
 
@@ -90,8 +95,8 @@ type Server struct {
 func NewServer(h Handler, o Options) *Server {
 	o.setDefaults()
 	return &Server{
-		handler: h, options: o, slots: make(chan struct{}, o.MaxConnections),
-		closing: make(chan struct{}), emptied: make(chan struct{}),
+		handler: h, options: o,
+		closing: make(chan struct{}), room: make(chan struct{}, 1), emptied: make(chan struct{}),
 		listeners: map[net.Listener]struct{}{}, conns: map[*serverConn]struct{}{},
 	}
 }
@@ -114,12 +119,8 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 	}
 	defer s.untrack(l)
 	for {
-		if !s.takeSlot() {
-			return nil
-		}
 		conn, err := l.Accept()
 		if err != nil {
-			<-s.slots
 			if s.isClosing() {
 				return nil
 			}
@@ -133,9 +134,8 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			return err
 		}
 		sc := newServerConn(s, conn, c)
-		if !s.add(sc) {
+		if !s.admit(sc) {
 			conn.Close()
-			<-s.slots
 			return nil
 		}
 		go s.run(sc)
@@ -150,7 +150,6 @@ func (s *Server) run(c *serverConn) {
 		return
 	}
 	s.remove(c)
-	<-s.slots
 }
 
 // passing tells whether accepting may succeed again: the client has left, or
@@ -169,24 +168,6 @@ func passing(err error) bool {
 // acceptPause is how long nothing is accepted when the process has no file
 // descriptors left.
 const acceptPause = 50 * time.Millisecond
-
-// takeSlot waits until there may be one connection more. Further ones wait in
-// the kernel's queue; that this happens is logged, each time the limit is
-// reached.
-func (s *Server) takeSlot() bool {
-	select {
-	case s.slots <- struct{}{}:
-		return true
-	default:
-	}
-	s.options.Log.Warn("connection limit reached", "connections", cap(s.slots))
-	select {
-	case s.slots <- struct{}{}:
-		return true
-	case <-s.closing:
-		return false
-	}
-}
 
 func (s *Server) pause(d time.Duration) bool {
 	select {
@@ -222,21 +203,17 @@ func (s *Server) untrack(l net.Listener) {
 	s.checkEmpty()
 }
 
-// add takes a connection in. One that was accepted while the listener was being
-// closed is served as others are: its client may have sent a request.
-func (s *Server) add(c *serverConn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.aborted {
-		s.conns[c] = struct{}{}
-	}
-	return !s.aborted
-}
-
 func (s *Server) remove(c *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	if c.leaving {
+		s.leaving--
+	}
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
 	s.checkEmpty()
 }
 

@@ -13,10 +13,11 @@ import (
 )
 
 // The states of a server's connection. One that waits for a request may be
-// closed by Shutdown, and one that carries another protocol, whose end can't be
-// waited for.
+// closed by Shutdown, or to make room, and by Shutdown one that carries another
+// protocol, whose end can't be waited for.
 const (
-	connNew int32 = iota // no request has come yet
+	connNew  int32 = iota // no request has come yet
+	connHead              // a part of a request's head has come; may only be closed to make room
 	connIdle
 	connActive
 	connTunnel
@@ -30,14 +31,17 @@ const (
 // finds nothing. What has to be waited for beyond a request's head, such as its
 // body, is done outside of it.
 type serverConn struct {
-	server *Server
-	socket net.Conn
-	conn   Conn // the socket, or TLS on it
-	tls    *tls.Config
-	in     *input
-	state  atomic.Int32
-	ctx    *connContext
-	watch  watch
+	server   *Server
+	socket   net.Conn
+	conn     Conn // the socket, or TLS on it
+	tls      *tls.Config
+	accepted int64 // by clock
+	in       *input
+	state    atomic.Int32
+	ctx      *connContext
+	watch    watch
+
+	leaving bool // it has given way to another; the server's lock guards it
 
 	request Request
 	fields  [24]Field    // storage for the header of most requests
@@ -76,7 +80,10 @@ const (
 )
 
 func newServerConn(s *Server, conn net.Conn, c *tls.Config) *serverConn {
-	return &serverConn{server: s, tls: c, socket: conn, conn: Conn{Conn: conn}, ctx: newConnContext()}
+	return &serverConn{
+		server: s, tls: c, socket: conn, accepted: clock(), ctx: newConnContext(),
+		conn: Conn{Conn: conn, Client: addrPort(conn.RemoteAddr()), Server: addrPort(conn.LocalAddr())},
+	}
 }
 
 // newConnGrace is how long a connection on which no request has come yet is
@@ -162,22 +169,22 @@ func (c *serverConn) open() bool {
 		if err != nil {
 			o.Log.Debug("TLS handshake", "client", c.socket.RemoteAddr(), "error", err)
 			if o.HandshakeFailed != nil {
-				o.HandshakeFailed(addrPort(c.socket.RemoteAddr()), err)
+				o.HandshakeFailed(c.conn.Client, err)
 			}
 			return false
 		}
 		state := t.ConnectionState()
 		c.conn.Conn, c.conn.TLS = t, &state
 	}
-	c.conn.Client, c.conn.Server = addrPort(c.socket.RemoteAddr()), addrPort(c.socket.LocalAddr())
 	if o.Connect != nil {
 		c.conn.Value = o.Connect(c.conn.Client, c.conn.Server)
 	}
 	if c.conn.TLS != nil {
 		if serve := o.Protocols[c.conn.TLS.NegotiatedProtocol]; serve != nil {
-			c.state.Store(connOther)
-			c.socket.SetReadDeadline(time.Time{})
-			serve(c.ctx, &c.conn, c.server.closing)
+			if c.state.CompareAndSwap(connNew, connOther) {
+				c.socket.SetReadDeadline(time.Time{})
+				serve(c.ctx, &c.conn, c.server.closing)
+			}
 			return false
 		}
 	}

@@ -49,7 +49,7 @@ func (c *serverConn) tunnel(r *Response) (int64, error) {
 		r.Tunnel.Close()
 	}()
 	go func() {
-		ends <- pump(c.conn, r.Tunnel.Read, clock, patience, &down)
+		ends <- pump(&c.conn, r.Tunnel.Read, clock, patience, &down)
 		c.socket.Close()
 	}()
 	err := <-ends

@@ -23,7 +23,7 @@ type watch struct {
 	gone  func() // called if the client has left
 	raw   syscall.RawConn
 	timer *time.Timer
-	since atomic.Int64 // when the request's handling began, on the clock's own scale; 0 between requests
+	since atomic.Int64 // when the request's handling began, by clock; between requests that of the last one, negative
 	armed atomic.Bool  // the timer runs
 }
 
@@ -48,7 +48,11 @@ func (w *watch) begin() {
 	w.arm(watchAfter)
 }
 
-func (w *watch) end() { w.since.Store(0) }
+func (w *watch) end() {
+	if since := w.since.Load(); since > 0 {
+		w.since.Store(-since)
+	}
+}
 
 // close ends the watch for good.
 func (w *watch) close() {
@@ -67,9 +71,9 @@ func (w *watch) arm(after time.Duration) {
 // look is called by the timer.
 func (w *watch) look() {
 	since := w.since.Load()
-	if since == 0 {
+	if since <= 0 {
 		w.armed.Store(false)
-		if w.since.Load() != 0 { // a request has begun in between
+		if w.since.Load() > 0 { // a request has begun in between
 			w.arm(watchAfter)
 		}
 		return

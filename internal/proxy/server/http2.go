@@ -107,6 +107,8 @@ type http2Handler struct {
 }
 
 func (h *http2Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.conn.Begin()
+	defer h.conn.End()
 	o := &h.server.options
 	x := &http2Stream{w: w, control: http.NewResponseController(w), options: o}
 	defer x.end()

@@ -535,3 +535,31 @@ func TestHTTP2Trailers(t *testing.T) {
 		}
 	}
 }
+
+// Clients that keep connections of HTTP/2 without requests keep nobody else out,
+// and those with requests under way lose none.
+func TestHTTP2CrowdGivesWay(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	_, at := serveTLS(t, func(_ context.Context, r *message.Request) *message.Response {
+		if r.Path == "/busy" {
+			close(entered)
+			<-release
+		}
+		return text(200, "ok")
+	}, Options{MaxConnections: 4})
+	busy := make(chan string, 1)
+	go func() {
+		_, body := do(t, client2(t), "GET", "https://"+at+"/busy", nil)
+		busy <- body
+	}()
+	<-entered
+	for range 12 {
+		if _, body := do(t, client2(t), "GET", "https://"+at+"/", nil); body != "ok" {
+			t.Errorf("answer %q", body)
+		}
+	}
+	close(release)
+	if body := <-busy; body != "ok" {
+		t.Errorf("the busy one's answer %q", body)
+	}
+}
