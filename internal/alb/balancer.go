@@ -64,10 +64,10 @@ func (b *Balancer) Close() {
 }
 
 // Apply serves a new configuration from the next request on. Requests under
-// way end with the one they began with, but for tunnels and what is sent over
-// HTTP/2, which end with the deregistration of their target. Connections to
-// targets whose rules have changed are not used again. The configuration must
-// not be changed afterwards. After an error the one before is served on.
+// way end with the one they began with, unless it has their target no more:
+// then they are cut off. Connections to targets whose rules have changed, or
+// that are being deregistered, are not used again. The configuration must not be
+// changed afterwards. After an error the one before is served on.
 func (b *Balancer) Apply(c *config.Config) error {
 	b.applying.Lock()
 	defer b.applying.Unlock()
@@ -78,12 +78,14 @@ func (b *Balancer) Apply(c *config.Config) error {
 	}
 	b.current.Store(next)
 	for key, t := range before.targets {
-		// A group that no rule names any more says nothing of its targets.
-		if next.groups[key.group] != nil && next.targets[key] == nil {
-			t.gone.tell(errDeregistered)
-		}
-		if next.targets[key] == nil || next.targets[key].pool != t.pool {
+		now := next.targets[key]
+		if now == nil || now.pool != t.pool || now.resting {
 			t.pool.Retire()
+		}
+		if now == nil && next.groups[key.group].lacks(key.address) {
+			for _, p := range *t.pools {
+				p.Abort(errDeregistered)
+			}
 		}
 	}
 	return nil

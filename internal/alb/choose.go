@@ -3,6 +3,7 @@ package alb
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
@@ -107,6 +108,12 @@ func (g *group) boundTo(address netip.AddrPort) *target {
 		return t
 	}
 	return nil
+}
+
+// lacks tells whether no target with the address is registered, of which a group
+// that no rule names any more says nothing.
+func (g *group) lacks(address netip.AddrPort) bool {
+	return g != nil && g.bound[address] == nil && !slices.Contains(g.Unused, address)
 }
 
 // noTarget says why a request is given to no target: there is none in the group

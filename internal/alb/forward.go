@@ -91,19 +91,12 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	out.Timeout = idle
 	t := x.target
 	t.outstanding.Add(1)
-	var stop func() // nil for HTTP/1.1, in which it would cost
-	if x.group.Version != config.HTTP1 {
-		ctx, stop = t.untilDeregistered(ctx)
-	}
 	x.called = time.Now()
 	response, fault := t.pool.Do(ctx, out)
 	held.Release()
 	x.targetTime = time.Since(x.called)
 	if fault != nil {
 		t.outstanding.Add(-1)
-		if stop != nil {
-			stop()
-		}
 		if err := incoming.failure(); err != nil {
 			return nil, x.failBody(err)
 		}
@@ -112,21 +105,10 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	x.targetStatus = response.Status
 	t.vitals.add(response.Status >= 500)
 	if response.Tunnel != nil {
-		ended := make(chan struct{})
-		go func() {
-			select {
-			case <-t.gone.Done():
-				response.Tunnel.Close()
-			case <-ended:
-			}
-		}()
-		response.Done = func(int64, error) {
-			close(ended)
-			t.outstanding.Add(-1)
-		}
+		response.Done = func(int64, error) { t.outstanding.Add(-1) }
 		return response, nil
 	}
-	response.Body = &responseBody{source: response.Body, target: t, stop: stop}
+	response.Body = &responseBody{source: response.Body, target: t}
 	if x.request.IsGRPC() {
 		response.Body = &callBody{ReadCloser: response.Body, exchange: x}
 	}
@@ -190,7 +172,6 @@ func (b *requestBody) failure() error {
 type responseBody struct {
 	source io.ReadCloser
 	target *target
-	stop   func() // nil, or called at the end
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -216,8 +197,5 @@ func (b *responseBody) Trailer() http.Header { return message.Trailer(b.source) 
 
 func (b *responseBody) Close() error {
 	b.target.outstanding.Add(-1)
-	if b.stop != nil {
-		b.stop()
-	}
 	return b.source.Close()
 }

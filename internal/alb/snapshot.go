@@ -1,11 +1,11 @@
 package alb
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -91,25 +91,22 @@ type target struct {
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
 	vitals      *vitals
-	gone        *departure // over all snapshots
+	pools       *pools     // over all snapshots
+	resting     bool       // it is given no further requests
 	slowStart   *slowStart // nil for a target that is given its full share
 }
 
-// departure is the end of a target's registration.
-type departure struct {
-	context.Context // ends when the group has the target no more
-	tell            context.CancelCauseFunc
+// pools are those that have connections to a target: of the rules that are, and
+// of earlier ones.
+type pools []*upstream.Pool
+
+func (p *pools) add(pool *upstream.Pool) {
+	*p = append(slices.DeleteFunc(*p, (*upstream.Pool).Unused), pool)
 }
 
 // errDeregistered ends what is under way with a target whose deregistration is
 // complete.
-var errDeregistered = &upstream.Error{Kind: upstream.Network, Layer: "target", Cause: "the target was deregistered"}
-
-func newDeparture() *departure {
-	d := &departure{}
-	d.Context, d.tell = context.WithCancelCause(context.Background())
-	return d
-}
+var errDeregistered = &upstream.Error{Kind: upstream.Network, Layer: "target", Cause: "its deregistration delay has elapsed"}
 
 // compile makes a snapshot, with the connections of the one before wherever
 // they are still good.
@@ -199,22 +196,26 @@ func (g *group) startSlowly(before *snapshot, now time.Time) {
 }
 
 func (s *snapshot) addTarget(key targetKey, g *config.TargetGroup, c *config.Target, before *snapshot, o upstream.Options) *target {
-	t := &target{Target: c, text: c.Address.String(), outstanding: new(atomic.Int64), vitals: new(vitals), gone: newDeparture()}
+	t := &target{
+		Target: c, text: c.Address.String(), outstanding: new(atomic.Int64), vitals: new(vitals), pools: new(pools),
+		resting: c.Health == config.Draining && g.Stickiness == nil,
+	}
 	way := way.Upstream{
 		Key: key.group, Destinations: []way.Destination{{Zone: c.Zone, Address: c.Address}}, Fingerprint: g.Fingerprint,
 	}
 	if old := before.targets[key]; old != nil {
-		t.outstanding, t.vitals, t.gone = old.outstanding, old.vitals, old.gone
-		if old.pool.Serves(&way, false) {
+		t.outstanding, t.vitals, t.pools = old.outstanding, old.vitals, old.pools
+		if old.pool.Serves(&way, false) && (t.resting || !old.resting) {
 			t.pool = old.pool
 		}
 	}
-	switch {
-	case t.pool != nil:
-	case g.Version == config.HTTP1:
-		t.pool = upstream.NewPool(way, false, o)
-	default:
-		t.pool = upstream.NewHTTP2Pool(way, g.HTTPS, o)
+	if t.pool == nil {
+		if g.Version == config.HTTP1 {
+			t.pool = upstream.NewPool(way, false, o)
+		} else {
+			t.pool = upstream.NewHTTP2Pool(way, g.HTTPS, o)
+		}
+		t.pools.add(t.pool)
 	}
 	s.targets[key] = t
 	return t

@@ -1,8 +1,6 @@
 package alb
 
 import (
-	"context"
-
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
@@ -32,16 +30,4 @@ func (x *exchange) failIncompatible(cause string) *message.Response {
 	return &message.Response{Status: statusIncompatible, Header: message.Header{
 		{Name: "Server", Value: serverName}, {Name: "Content-Length", Value: "0"},
 	}}
-}
-
-// untilDeregistered is the context of an exchange over HTTP/2, which ends with
-// the registration of its target: a call may last for ever. The function is
-// called at the exchange's end.
-func (t *target) untilDeregistered(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(t.gone, func() { cancel(context.Cause(t.gone)) })
-	return ctx, func() {
-		stop()
-		cancel(context.Canceled)
-	}
 }

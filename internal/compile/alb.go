@@ -188,8 +188,12 @@ func (a *albCompiler) group(lb *resource.LoadBalancer, g *resource.TargetGroup, 
 		out.Algorithm = config.Algorithm(v)
 	}
 	out.AnomalyMitigation = g.Attributes["load_balancing.algorithm.anomaly_mitigation"] == "on"
-	registered := 0
-	for _, t := range eligible(g.Targets, zone, lb, g) {
+	registered, chosen := 0, chosenIn(zone, lb, g)
+	for _, t := range g.Targets {
+		if !chosen(t) {
+			out.Unused = append(out.Unused, addrPort(t))
+			continue
+		}
 		out.Targets = append(out.Targets, config.Target{ID: t.ID, Zone: t.Zone, Address: addrPort(t), Health: a.targetHealth(g, t)})
 		if t.DrainingUntil == 0 {
 			registered++

@@ -75,8 +75,9 @@ func albInput() Input {
 }
 
 func TestALB(t *testing.T) {
+	at := func(address string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(address), 80) }
 	target := func(address, zone string, h config.Health) config.Target {
-		return config.Target{ID: address, Zone: zone, Address: netip.AddrPortFrom(netip.MustParseAddr(address), 80), Health: h}
+		return config.Target{ID: address, Zone: zone, Address: at(address), Health: h}
 	}
 	want := config.Config{
 		ENI: "eni-b", LoadBalancer: "arn:lb", Zone: "b", Address: netip.MustParseAddr("10.0.1.102"), CookieKey: []byte("key"), Resolver: netip.MustParseAddrPort("169.254.169.253:53"),
@@ -96,8 +97,8 @@ func TestALB(t *testing.T) {
 			// Zone c has no node, so its target is not used.
 			"g1": {ARN: "g1", Algorithm: config.RoundRobin, SlowStartSeconds: 30, MinimumHealthy: 2, Stickiness: &config.Stickiness{Seconds: 86400}, Targets: []config.Target{
 				target("10.0.1.4", "a", config.Draining), target("10.0.1.5", "b", config.Unhealthy), target("10.0.1.8", "all", config.Initial), target("10.0.1.9", "a", config.Healthy),
-			}},
-			"g2": {ARN: "g2", Algorithm: config.LeastOutstandingRequests, MinimumHealthy: 1, Targets: []config.Target{target("10.0.1.5", "b", config.Initial)}},
+			}, Unused: []netip.AddrPort{at("10.0.1.7")}},
+			"g2": {ARN: "g2", Algorithm: config.LeastOutstandingRequests, MinimumHealthy: 1, Targets: []config.Target{target("10.0.1.5", "b", config.Initial)}, Unused: []netip.AddrPort{at("10.0.1.9")}},
 		},
 	}
 	nodes := ALB(albInput())

@@ -86,16 +86,22 @@ func draining(g *resource.TargetGroup) []resource.Target {
 // targets, unless the balancer works across zones. An Application Load Balancer
 // does so across its own zones only.
 func eligible(targets []resource.Target, zone string, lb *resource.LoadBalancer, group *resource.TargetGroup) []resource.Target {
+	chosen := chosenIn(zone, lb, group)
+	return slices.DeleteFunc(slices.Clone(targets), func(t resource.Target) bool { return !chosen(t) })
+}
+
+// chosenIn tells of a target whether it is one of them.
+func chosenIn(zone string, lb *resource.LoadBalancer, group *resource.TargetGroup) func(resource.Target) bool {
 	cross, own := crossZone(lb, group), lb.Type == resource.ApplicationLoadBalancer
-	return slices.DeleteFunc(slices.Clone(targets), func(t resource.Target) bool {
+	return func(t resource.Target) bool {
 		switch {
 		case t.Zone == zone || t.Zone == "all":
-			return false
+			return true
 		case cross && own:
-			return !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool { return z.Zone == t.Zone })
+			return slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool { return z.Zone == t.Zone })
 		}
-		return !cross
-	})
+		return cross
+	}
 }
 
 // preservesClient: by default client addresses are preserved for instances and

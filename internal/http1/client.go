@@ -3,7 +3,9 @@ package http1
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,8 +22,10 @@ type Client struct {
 	HeadLimit   int // of a response's head in bytes
 
 	mu      sync.Mutex
+	open    map[*clientConn]struct{} // all of them, and those that are being opened
 	idle    map[string][]*clientConn // the last one was used last
 	retired bool
+	aborted error // why no request goes on; nil before Abort
 	sweeper *time.Timer
 }
 
@@ -29,7 +33,8 @@ type Client struct {
 type clientConn struct {
 	client     *Client
 	key        string
-	conn       net.Conn
+	giveUp     context.CancelFunc // ends the opening
+	conn       net.Conn           // nil until it is open
 	in         *input
 	kept       bool  // it has served a request before
 	since      int64 // when it came to be unused, by clock
@@ -39,11 +44,60 @@ type clientConn struct {
 	onReadable       func(fd uintptr) bool // the socket's callback
 }
 
-func newClientConn(c *Client, key string, conn net.Conn) *clientConn {
-	cc := &clientConn{client: c, key: key, conn: conn, in: newInput(conn, largeInputs)}
-	cc.reading.set, cc.writing.set = conn.SetReadDeadline, conn.SetWriteDeadline
-	cc.in.readable, cc.onReadable = cc.beforeRead, cc.readable
-	return cc
+// dial opens a connection.
+func (c *Client) dial(ctx context.Context, key string) (*clientConn, error) {
+	cc := &clientConn{client: c, key: key}
+	ctx, cc.giveUp = context.WithCancel(ctx)
+	defer cc.giveUp()
+	c.mu.Lock()
+	if c.aborted != nil {
+		c.mu.Unlock()
+		return nil, c.aborted
+	}
+	if c.open == nil {
+		c.open = map[*clientConn]struct{}{}
+	}
+	c.open[cc] = struct{}{}
+	c.mu.Unlock()
+	conn, err := c.Dial(ctx, key)
+	if err == nil {
+		cc.in = newInput(conn, largeInputs)
+		cc.reading.set, cc.writing.set = conn.SetReadDeadline, conn.SetWriteDeadline
+		cc.in.readable, cc.onReadable = cc.beforeRead, cc.readable
+	}
+	c.mu.Lock()
+	if cc.conn = conn; err != nil {
+		delete(c.open, cc)
+	}
+	aborted := c.aborted
+	c.mu.Unlock()
+	switch {
+	case aborted == nil:
+		return cc, err
+	case err == nil:
+		drop(cc)
+	}
+	return nil, aborted
+}
+
+// close ends a connection.
+func (cc *clientConn) close() error {
+	cc.client.mu.Lock()
+	delete(cc.client.open, cc)
+	cc.client.mu.Unlock()
+	return cc.conn.Close()
+}
+
+// drop closes connections and waits for none: the end of TLS is written, which
+// takes seconds when the server reads nothing any more.
+func drop(conns ...*clientConn) {
+	for _, cc := range conns {
+		if cc.in.raw == nil {
+			go cc.close()
+		} else {
+			cc.close()
+		}
+	}
 }
 
 // Do sends a request and returns when the head of the response is there. The
@@ -107,7 +161,7 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 		if cc.unused() < c.IdleTimeout && (r.Body == nil || cc.quiet()) {
 			return cc, 0, nil
 		}
-		cc.conn.Close()
+		drop(cc)
 	}
 	if r.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -115,14 +169,14 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 		defer cancel()
 	}
 	start := time.Now()
-	conn, err := c.Dial(ctx, key)
+	cc, err = c.dial(ctx, key)
 	if err != nil {
 		if context.Cause(ctx) == ErrTimeout {
 			err = errors.Join(err, ErrTimeout)
 		}
 		return nil, 0, err
 	}
-	return newClientConn(c, key, conn), time.Since(start), nil
+	return cc, time.Since(start), nil
 }
 
 // keep takes a connection back, behind a whole exchange.
@@ -131,11 +185,12 @@ func (c *Client) keep(cc *clientConn) {
 	cc.exchanging = nil
 	cc.kept, cc.since = true, clock()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.retired || len(c.idle[cc.key]) >= c.MaxIdle || cc.in.buffered() > 0 {
-		cc.conn.Close()
+		c.mu.Unlock()
+		drop(cc)
 		return
 	}
+	defer c.mu.Unlock()
 	if c.idle == nil {
 		c.idle = map[string][]*clientConn{}
 	}
@@ -147,15 +202,17 @@ func (c *Client) keep(cc *clientConn) {
 
 // sweep closes what has been unused for too long.
 func (c *Client) sweep() {
+	var old []*clientConn
+	defer func() { drop(old...) }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var next time.Duration
 	for key, list := range c.idle {
 		n := 0
 		for n < len(list) && list[n].unused() >= c.IdleTimeout {
-			list[n].conn.Close()
 			n++
 		}
+		old = append(old, list[:n]...)
 		if n == len(list) {
 			delete(c.idle, key)
 			continue
@@ -174,17 +231,47 @@ func (c *Client) sweep() {
 // ends.
 func (c *Client) Retire() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.retired = true
-	for _, list := range c.idle {
-		for _, cc := range list {
-			cc.conn.Close()
-		}
-	}
+	unused := slices.Concat(slices.Collect(maps.Values(c.idle))...)
 	c.idle = nil
 	if c.sweeper != nil {
 		c.sweeper.Stop()
 	}
+	c.mu.Unlock()
+	drop(unused...)
+}
+
+// Abort closes all connections now. Requests under way and those to come fail
+// with the cause; of a response that has begun the body does.
+func (c *Client) Abort(cause error) {
+	c.mu.Lock()
+	if c.aborted == nil {
+		c.aborted = cause
+	}
+	c.retired = true
+	var conns []*clientConn
+	for cc := range c.open {
+		if cc.conn == nil {
+			cc.giveUp()
+		} else {
+			conns = append(conns, cc)
+		}
+	}
+	c.mu.Unlock()
+	drop(conns...)
+}
+
+// Unused tells whether there are no connections.
+func (c *Client) Unused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open) == 0
+}
+
+func (c *Client) abortion() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.aborted
 }
 
 // unused is for how long it has been kept.
@@ -211,7 +298,7 @@ func (cc *clientConn) exchange(ctx context.Context, r *Request, spent time.Durat
 	defer func() {
 		if err != nil {
 			x.end()
-			cc.conn.Close()
+			cc.close()
 			x.sender.Wait()
 			err = x.cause(err)
 		}

@@ -86,9 +86,12 @@ func (x *exchange) interrupt() {
 // cause is the error that the exchange ends with, of one that the connection
 // met.
 func (x *exchange) cause(err error) error {
+	aborted := x.cc.client.abortion()
 	switch {
 	case x.interrupted.Load():
 		return context.Cause(x.ctx)
+	case aborted != nil:
+		return aborted
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrTimeout
 	}
@@ -160,7 +163,7 @@ func (x *exchange) send(r *Request) error {
 		x.mu.Unlock()
 		if readErr != nil {
 			// The server waits for what does not come.
-			x.cc.conn.Close()
+			x.cc.close()
 		}
 	})
 	return x.await()
@@ -335,7 +338,7 @@ func (x *exchange) receive(f framing) *Response {
 		x.wait = 0
 		x.cc.reading.allow(0)
 		x.cc.writing.allow(0)
-		r.Tunnel = &tunnel{exchange: x}
+		r.Tunnel = upgraded{x}
 		return r
 	}
 	switch f.kind {
@@ -366,7 +369,7 @@ func (x *exchange) finish(whole bool) {
 			x.cc.client.keep(x.cc)
 			return
 		}
-		x.cc.conn.Close()
+		x.cc.close()
 		x.cc.in.r = x.cc.in.w
 		x.cc.in.release()
 	})

@@ -23,6 +23,9 @@ type TargetGroup struct {
 	// given requests; with fewer, all that are not draining are (fail open).
 	MinimumHealthy int      `json:"minimumHealthy,omitempty"`
 	Targets        []Target `json:"targets,omitempty"` // sorted by Address
+	// Unused are targets that are registered, but whose zones this node doesn't
+	// serve: they are given no requests. Those under way with them go on.
+	Unused []netip.AddrPort `json:"unused,omitempty"`
 	// Fingerprint changes with everything that may forbid what was allowed. A
 	// connection that was opened under another one is not used for a further
 	// request.

@@ -29,9 +29,11 @@ type http2Client struct {
 	secure  bool
 	retired atomic.Bool
 
-	mu      sync.Mutex
-	conns   []*http2Conn
-	opening *opening // nil while no connection is being opened
+	mu        sync.Mutex
+	conns     []*http2Conn
+	opening   *opening // nil while no connection is being opened
+	exchanges map[*http2Exchange]struct{}
+	aborted   error // why none goes on; nil before abort
 }
 
 // http2Conn is one of its connections.
@@ -218,6 +220,45 @@ func (c *http2Client) tidy() {
 func (c *http2Client) retire() {
 	c.retired.Store(true)
 	c.tidy()
+}
+
+// abort is retire, but requests end now, with the cause, as do those to come.
+func (c *http2Client) abort(cause error) {
+	c.mu.Lock()
+	if c.aborted == nil {
+		c.aborted = cause
+	}
+	for x := range c.exchanges {
+		x.cancel(cause)
+	}
+	c.mu.Unlock()
+	c.retire()
+}
+
+func (c *http2Client) unused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.conns) == 0 && len(c.exchanges) == 0
+}
+
+// begin takes in an exchange, or ends it if none goes on.
+func (c *http2Client) begin(x *http2Exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aborted != nil {
+		x.cancel(c.aborted)
+		return
+	}
+	if c.exchanges == nil {
+		c.exchanges = map[*http2Exchange]struct{}{}
+	}
+	c.exchanges[x] = struct{}{}
+}
+
+func (c *http2Client) forget(x *http2Exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.exchanges, x)
 }
 
 // greetedConn tells when the first bytes that came on a connection have been

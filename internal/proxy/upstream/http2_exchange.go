@@ -23,7 +23,8 @@ const maxSends = 3
 // section 9.2.2).
 func (c *http2Client) do(ctx context.Context, r *Request) (*message.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	x := &http2Exchange{ctx: ctx, cancel: cancel, timeout: r.Timeout}
+	x := &http2Exchange{client: c, ctx: ctx, cancel: cancel, timeout: r.Timeout}
+	c.begin(x)
 	x.begin()
 	// The memory of Replay is another request's as soon as this returns, when
 	// net/http may still be sending from it.
@@ -88,6 +89,7 @@ func again(request *http.Request, r *Request, kept *keptBody) *http.Request {
 // backend was silent for the request's timeout: nobody waits for the client
 // meanwhile, neither for its body nor for its taking the response.
 type http2Exchange struct {
+	client  *http2Client
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	conn    atomic.Pointer[http2Conn]
@@ -139,6 +141,7 @@ func (x *http2Exchange) end(cause error) {
 	if x.watch != nil {
 		x.watch()
 	}
+	x.client.forget(x)
 	x.cancel(cause)
 }
 

@@ -439,7 +439,7 @@ func TestHTTP2Status(t *testing.T) {
 // TestHTTP2Clock: a look at the clock that meets the exchange's end does not
 // wind it up again.
 func TestHTTP2Clock(t *testing.T) {
-	x := &http2Exchange{timeout: time.Hour}
+	x := &http2Exchange{client: &http2Client{}, timeout: time.Hour}
 	x.ctx, x.cancel = context.WithCancelCause(t.Context())
 	x.begin()
 	x.end(context.Canceled)

@@ -179,6 +179,24 @@ func (p *Pool) Retire() {
 	p.client.Retire()
 }
 
+// Abort closes all connections now. What is under way fails with the cause, as
+// does whatever would be sent.
+func (p *Pool) Abort(cause *Error) {
+	if p.http2 != nil {
+		p.http2.abort(cause)
+		return
+	}
+	p.client.Abort(cause)
+}
+
+// Unused tells whether there are no connections.
+func (p *Pool) Unused() bool {
+	if p.http2 != nil {
+		return p.http2.unused()
+	}
+	return p.client.Unused()
+}
+
 // Request is what is sent to a backend.
 type Request struct {
 	Method string
