@@ -124,6 +124,10 @@ func (d *doors) serve(s *socket, port uint16, secure bool) *door {
 	return out
 }
 
+// lastAccepts is how long a server may take to accept what it was handed, if it
+// has room for it.
+const lastAccepts = 100 * time.Millisecond
+
 // replace lets the connections of a server end by themselves, in whose place
 // another one serves the same socket. It accepts no more before it is told to
 // end, so that no connection that it has just accepted is lost.
@@ -136,7 +140,7 @@ func (d *doors) replace(o *door) {
 	d.serving.Go(func() {
 		select {
 		case <-o.served:
-		case <-time.After(acceptDelay): // it has all the connections that it may have
+		case <-time.After(lastAccepts): // it has all the connections that it may have
 		}
 		o.server.Drain(context.Background())
 		d.mu.Lock()

@@ -1,11 +1,11 @@
 package alb
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"sync"
-	"time"
+
+	"github.com/isthmus-net/isthmus/internal/accept"
 )
 
 // socket is a listening socket whose connections go to whichever server takes
@@ -27,23 +27,11 @@ func listen(address string, log *slog.Logger) (*socket, error) {
 	return s, nil
 }
 
-// acceptDelay is the wait after a connection could not be accepted, such as
-// for want of descriptors.
-const acceptDelay = 100 * time.Millisecond
-
 func (s *socket) run(log *slog.Logger) {
 	for {
-		c, err := s.listener.Accept()
+		c, err := accept.Next(s.listener, log)
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			log.Error("accept connection", "address", s.listener.Addr(), "error", err)
-			select {
-			case <-time.After(acceptDelay):
-			case <-s.done:
-			}
-			continue
+			return
 		}
 		select {
 		case s.accepted <- c:

@@ -1,9 +1,12 @@
 package dns
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/isthmus-net/isthmus/internal/accept"
 )
 
 // Limits of connections: of all, and of those from one source, which is a VPC.
@@ -15,17 +18,20 @@ const (
 // bounded is a listener that closes what exceeds the limits.
 type bounded struct {
 	net.Listener
+	log *slog.Logger
 
 	mu   sync.Mutex
 	open map[netip.Addr]int
 	all  int
 }
 
-func newBounded(l net.Listener) *bounded { return &bounded{Listener: l, open: map[netip.Addr]int{}} }
+func newBounded(l net.Listener, log *slog.Logger) *bounded {
+	return &bounded{Listener: l, log: log, open: map[netip.Addr]int{}}
+}
 
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
-		c, err := b.Listener.Accept()
+		c, err := accept.Next(b.Listener, b.log)
 		if err != nil {
 			return nil, err
 		}

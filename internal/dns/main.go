@@ -93,10 +93,10 @@ func Main(ctx context.Context, p Process) error {
 		case <-ctx.Done():
 			return errors.Join(p.Inside.close(), p.Host.close())
 		}
-		for _, s := range servers(p.Inside, h.inside) {
+		for _, s := range servers(p.Inside, h.inside, p.Log) {
 			group.Go(func() error { return serve(ctx, s) })
 		}
-		for _, s := range servers(p.Host, h.host) {
+		for _, s := range servers(p.Host, h.host, p.Log) {
 			group.Go(func() error { return serve(ctx, s) })
 		}
 		return nil
@@ -115,11 +115,11 @@ func (s Sockets) close() error {
 	return errors.Join(errs...)
 }
 
-func servers(s Sockets, handle dns.HandlerFunc) []*dns.Server {
+func servers(s Sockets, handle dns.HandlerFunc, log *slog.Logger) []*dns.Server {
 	var list []*dns.Server
 	if s.TCP != nil {
 		list = append(list, &dns.Server{
-			Listener: newBounded(s.TCP), Handler: handle, MaxTCPQueries: maxTCPQueries,
+			Listener: newBounded(s.TCP, log), Handler: handle, MaxTCPQueries: maxTCPQueries,
 			ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: func() time.Duration { return idleTimeout },
 		})
 	}

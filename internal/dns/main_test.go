@@ -104,7 +104,7 @@ func TestBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBounded(l)
+	b := newBounded(l, slog.New(slog.DiscardHandler))
 	defer b.Close()
 	accepted := make(chan net.Conn, maxConnectionsPer+1)
 	go func() {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/accept"
 )
 
 // ErrNotConnected is the cause of a call's failure when no subscriber of the
@@ -25,8 +27,6 @@ const (
 	// user, so that no process keeps the others out.
 	maxConnections = 4096
 	maxOfUser      = 64
-	// acceptDelay is the wait after a connection could not be accepted.
-	acceptDelay = 100 * time.Millisecond
 )
 
 // Options configure a [Server].
@@ -119,21 +119,15 @@ func (s *Server) Serve(l net.Listener) error {
 	stop := context.AfterFunc(s.ctx, func() { l.Close() })
 	defer stop()
 	for {
-		conn, err := l.Accept()
+		conn, err := accept.Next(l, s.options.Log)
 		if err == nil && !s.admit(conn) {
 			conn.Close()
 		}
 		switch {
 		case s.ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed):
+		case err != nil:
 			return fmt.Errorf("serve feed: %w", err)
-		case err != nil: // such as no free descriptor: it passes
-			s.options.Log.Error("feed: accept connection", "error", err)
-			select {
-			case <-time.After(acceptDelay):
-			case <-s.ctx.Done():
-			}
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/accept"
 )
 
 // Limits of the streams.
@@ -55,7 +57,7 @@ func Serve(ctx context.Context, l net.Listener, to netip.AddrPort, limits Limits
 	defer streams.Wait()
 	slots := make(chan struct{}, limits.Streams)
 	for {
-		c, err := l.Accept()
+		c, err := accept.Next(l, log)
 		if ctx.Err() != nil {
 			return nil
 		}

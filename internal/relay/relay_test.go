@@ -7,14 +7,29 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
-// TestRelay: a stream is passed on, both ways, up to its limits, and a socket
-// that an earlier process left is no obstacle.
+// scarce is a listener that has no descriptor for a connection at first.
+type scarce struct {
+	net.Listener
+	failed bool
+}
+
+func (s *scarce) Accept() (net.Conn, error) {
+	if !s.failed {
+		s.failed = true
+		return nil, syscall.EMFILE
+	}
+	return s.Listener.Accept()
+}
+
+// TestRelay: a stream is passed on, both ways, up to its limits. A socket that
+// an earlier process left is no obstacle, nor is a fault that passes.
 func TestRelay(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	far, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -42,7 +57,7 @@ func TestRelay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, l, netip.MustParseAddrPort(far.Addr().String()), DNS, slog.New(slog.DiscardHandler))
+		ended <- Serve(ctx, &scarce{Listener: l}, netip.MustParseAddrPort(far.Addr().String()), DNS, slog.New(slog.DiscardHandler))
 	}()
 	dial := func() net.Conn {
 		c, err := net.Dial("unix", path)
