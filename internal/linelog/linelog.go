@@ -3,8 +3,10 @@
 package linelog
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,8 +22,8 @@ const (
 	reportEvery = time.Minute
 )
 
-// Writer passes lines on to a file. If the file is slower than they come, lines
-// are lost and counted.
+// Writer passes lines on to a file. If the file is slower than they come, or
+// can't be written, lines are lost and counted.
 type Writer struct {
 	w   io.Writer
 	log *slog.Logger
@@ -85,7 +87,8 @@ func (l *Writer) Close() error {
 
 func (l *Writer) run() {
 	defer close(l.done)
-	var reported time.Time
+	unreported := losses{log: l.log}
+	torn := false // the file ends within a line
 	var spare []byte
 	timer := time.NewTimer(0)
 	for closing := false; !closing; {
@@ -97,6 +100,8 @@ func (l *Writer) run() {
 			case <-l.much:
 			case <-l.quit:
 			}
+		case <-unreported.pause:
+			unreported.pause = nil
 		case <-l.quit:
 			closing = true
 		}
@@ -104,22 +109,41 @@ func (l *Writer) run() {
 		out, lost := l.pending, l.lost
 		l.pending, l.lost = spare[:0], 0
 		l.mu.Unlock()
-		var err error
+		unreported.lines += lost
 		if len(out) > 0 {
-			_, err = l.w.Write(out)
+			if torn {
+				out = slices.Insert(out, 0, '\n')
+			}
+			n, err := l.w.Write(out)
+			if err != nil {
+				unreported.cause = err
+				unreported.lines += bytes.Count(out[n:], []byte("\n"))
+				if torn && n == 0 {
+					unreported.lines-- // the end of what was lost before
+				}
+			}
+			torn = n == 0 && torn || n > 0 && out[n-1] != '\n'
 		}
 		if spare = out; cap(spare) > 4*full {
 			spare = nil
 		}
-		if now := time.Now(); err != nil || lost > 0 {
-			if now.Sub(reported) < reportEvery {
-				l.mu.Lock()
-				l.lost += lost
-				l.mu.Unlock()
-				continue
-			}
-			reported = now
-			l.log.Error("write access log", "error", err, "lost_lines", lost)
-		}
+		unreported.report(closing)
 	}
+}
+
+// losses are lines that were lost, and nobody was told of yet.
+type losses struct {
+	log   *slog.Logger
+	lines int
+	cause error            // of the last write that failed
+	pause <-chan time.Time // nil, or until the next report
+}
+
+// report tells of them, but seldom.
+func (l *losses) report(last bool) {
+	if l.lines == 0 || l.pause != nil && !last {
+		return
+	}
+	l.log.Error("write access log", "error", l.cause, "lost_lines", l.lines)
+	l.lines, l.cause, l.pause = 0, nil, time.After(reportEvery)
 }

@@ -7,8 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // stuck takes nothing until it is released.
@@ -62,16 +65,78 @@ func TestLost(t *testing.T) {
 	}
 }
 
-type failing struct{}
+// disk has room for some bytes.
+type disk struct {
+	bytes.Buffer
+	room int
+}
 
-func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }
-
-func TestFailure(t *testing.T) {
-	var report bytes.Buffer
-	l := New(failing{}, slog.New(slog.NewTextHandler(&report, nil)))
-	io.WriteString(l, "x\n")
-	l.Close()
-	if !strings.Contains(report.String(), "disk full") {
-		t.Errorf("report %q", &report)
+func (d *disk) Write(p []byte) (int, error) {
+	n, _ := d.Buffer.Write(p[:min(len(p), d.room)])
+	if d.room -= n; n < len(p) {
+		return n, errors.New("disk full")
 	}
+	return n, nil
+}
+
+// reports are what a log was told.
+type reports struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (r *reports) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Buffer.Write(p)
+}
+
+func (r *reports) take() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.Reset()
+	return r.String()
+}
+
+// TestDiskFull: lines that could not be written are counted as lost, and told of
+// at once, after a while, and at the end. Those that come when there is room again
+// are whole.
+func TestDiskFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var report reports
+		d := &disk{room: len("first\nsec")}
+		l := New(d, slog.New(slog.NewTextHandler(&report, nil)))
+		want := func(lost string) {
+			t.Helper()
+			synctest.Wait()
+			if _, got, _ := strings.Cut(report.take(), "msg="); got != lost {
+				t.Errorf("reported %q, want %q", got, lost)
+			}
+		}
+		line := func(text string) {
+			io.WriteString(l, text+"\n")
+			time.Sleep(2 * gather)
+			synctest.Wait()
+		}
+		line("first\nsecond\nthird")
+		want(`"write access log" error="disk full" lost_lines=2` + "\n")
+		line("fourth")
+		line("fifth")
+		want("")
+		time.Sleep(reportEvery)
+		want(`"write access log" error="disk full" lost_lines=2` + "\n")
+		time.Sleep(2 * reportEvery)
+		want("")
+		d.room = 100
+		line("sixth")
+		d.room = 0
+		line("seventh")
+		want(`"write access log" error="disk full" lost_lines=1` + "\n")
+		line("eighth")
+		l.Close()
+		want(`"write access log" error="disk full" lost_lines=1` + "\n")
+		if got := d.String(); got != "first\nsec\nsixth\n" {
+			t.Errorf("the file has %q", got)
+		}
+	})
 }
