@@ -72,7 +72,7 @@ func (b *Balancer) Apply(c *config.Config) error {
 	b.applying.Lock()
 	defer b.applying.Unlock()
 	before := b.current.Load()
-	next, err := compile(c, before, b.options.Upstream)
+	next, err := compile(c, before, b.options)
 	if err != nil {
 		return fmt.Errorf("compile configuration of node %s: %w", c.ENI, err)
 	}

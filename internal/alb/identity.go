@@ -2,6 +2,7 @@ package alb
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/alb/idp"
@@ -17,9 +18,9 @@ type providers struct {
 }
 
 // providersOf makes the providers of a configuration, which has none yet.
-func providersOf(c *config.Config, d upstream.Dialing) *providers {
+func providersOf(c *config.Config, d upstream.Dialing, log *slog.Logger) *providers {
 	return &providers{
-		options: idp.Options{Dial: upstream.NewDialer(d).Dial, Resolver: c.Resolver, Authorities: c.Authorities},
+		options: idp.Options{Dial: upstream.NewDialer(d).Dial, Resolver: c.Resolver, Authorities: c.Authorities, Log: log},
 		keys:    map[string]*idp.KeySet{},
 	}
 }

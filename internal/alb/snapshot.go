@@ -110,7 +110,7 @@ var errDeregistered = &upstream.Error{Kind: upstream.Network, Layer: "target", C
 
 // compile makes a snapshot, with the connections of the one before wherever
 // they are still good.
-func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot, error) {
+func compile(c *config.Config, before *snapshot, o Options) (*snapshot, error) {
 	s := &snapshot{
 		config: c, listeners: map[uint16]*listener{}, groups: map[string]*group{}, targets: map[targetKey]*target{},
 	}
@@ -118,9 +118,9 @@ func compile(c *config.Config, before *snapshot, o upstream.Options) (*snapshot,
 	if s.sealer, err = cookie.NewSealer(c.CookieKey); err != nil {
 		return nil, err
 	}
-	s.providers = providersOf(c, o.Dialing)
+	s.providers = providersOf(c, o.Upstream.Dialing, o.Log)
 	for arn, g := range c.TargetGroups {
-		s.addGroup(arn, &g, before, o)
+		s.addGroup(arn, &g, before, o.Upstream)
 	}
 	for i := range c.Listeners {
 		l := &listener{config: &c.Listeners[i]}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,12 +24,15 @@ type Options struct {
 	Resolver netip.AddrPort
 	// Authorities (PEM) are believed besides the system's.
 	Authorities string
+	// Log is told of keys that can't be had, or not be used; it may be nil.
+	Log *slog.Logger
 }
 
 // Client asks identity providers. No connection is kept, so that each question is
 // under the rules of its time. It is safe for concurrent use.
 type Client struct {
 	http      http.Client
+	log       *slog.Logger
 	refreshes refreshes
 }
 
@@ -43,7 +47,10 @@ func NewClient(o Options) *Client {
 		roots = x509.NewCertPool()
 	}
 	roots.AppendCertsFromPEM([]byte(o.Authorities))
-	return &Client{http: http.Client{
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Client{log: o.Log, http: http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				addresses, err := lookUp(ctx, o.Resolver, address)

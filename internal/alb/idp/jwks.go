@@ -3,11 +3,8 @@ package idp
 import (
 	"context"
 	"crypto/rsa"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"sync"
 	"time"
@@ -21,10 +18,11 @@ const (
 
 // When keys are asked for again.
 const (
-	keysFresh   = 10 * time.Minute // after which they are
-	keysGood    = time.Hour        // for so long they are used if there is no answer
-	keysAgain   = 10 * time.Second // for a key that is not among them
-	keysBackoff = time.Second      // after a failure
+	keysFresh = 10 * time.Minute // after which they are
+	keysGood  = time.Hour        // for so long they are used if there is no answer
+	keysAgain = 10 * time.Second // for a key that is not among them
+	// After a failure, and twice as late after each further one, up to the most.
+	keysBackoff, keysBackoffMost = time.Second, 32 * time.Second
 )
 
 // KeySet is what is published at a URL of the keys with which an issuer signs.
@@ -39,12 +37,9 @@ type KeySet struct {
 	fetched time.Time     // when the keys came
 	tried   time.Time     // when they were asked for last
 	failure *Failure      // of that
+	backoff time.Duration // after it
+	bad     string        // why keys of the set can't be used
 	asking  chan struct{} // closed when it has ended; nil if it has
-}
-
-type publicKey struct {
-	id  string
-	rsa *rsa.PublicKey
 }
 
 // NewKeySet makes a key set, of which nothing is known yet.
@@ -60,24 +55,21 @@ func (s *KeySet) find(ctx context.Context, id string) ([]*rsa.PublicKey, *Failur
 		age, since := now.Sub(s.fetched), now.Sub(s.tried)
 		again := keysAgain
 		if s.failure != nil {
-			again = keysBackoff
+			again = s.backoff
 		}
-		soon := since < again
-		switch known := age < keysGood; {
-		case known && (soon || age < keysFresh && len(found) > 0):
-			s.mu.Unlock()
-			return found, nil
-		case !known && soon && s.failure != nil:
-			defer s.mu.Unlock()
-			return nil, s.failure
+		soon, known, fresh := since < again, age < keysGood, age < keysFresh && len(found) > 0
+		if !soon && !fresh && s.asking == nil {
+			s.asking = make(chan struct{})
+			go s.fetch(s.asking)
 		}
-		asking := s.asking
-		if asking == nil {
-			asking = make(chan struct{})
-			s.asking = asking
-			go s.fetch(asking)
-		}
+		asking, failure := s.asking, s.failure
 		s.mu.Unlock()
+		switch {
+		case known && (soon || len(found) > 0): // which are asked for beside the request
+			return found, nil
+		case !known && soon && failure != nil:
+			return nil, failure
+		}
 		select {
 		case <-asking:
 		case <-ctx.Done():
@@ -97,25 +89,38 @@ func match(keys []publicKey, id string) (found []*rsa.PublicKey) {
 
 // fetch asks for the keys. Whoever waits for them may leave meanwhile.
 func (s *KeySet) fetch(done chan struct{}) {
-	keys, failure := s.download()
+	keys, bad, failure := s.download()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tried, s.failure, s.asking = s.now(), failure, nil
-	if failure == nil {
+	s.tried, s.asking = s.now(), nil
+	switch {
+	case failure != nil && s.failure == nil:
+		s.backoff = keysBackoff
+		s.client.log.Warn("keys not fetched", "url", s.url, "error", failure.Cause)
+	case failure != nil:
+		s.backoff = min(2*s.backoff, keysBackoffMost)
+	default:
 		s.keys, s.fetched = keys, s.tried
+		if bad != "" && bad != s.bad {
+			s.client.log.Warn("keys left out", "url", s.url, "error", bad)
+		}
+		s.bad = bad
 	}
+	s.failure = failure
 	close(done)
 }
 
-func (s *KeySet) download() ([]publicKey, *Failure) {
+// download also says why keys that are published can't be used, if there are
+// such.
+func (s *KeySet) download() (_ []publicKey, bad string, _ *Failure) {
 	r, err := http.NewRequest(http.MethodGet, s.url, nil)
 	if err != nil {
-		return nil, &Failure{500, "JWKSRequestFailed", "identity-provider: " + err.Error()}
+		return nil, "", &Failure{500, "JWKSRequestFailed", "identity-provider: " + err.Error()}
 	}
 	r.Header.Set("Accept", "application/json")
 	status, body, timedOut, err := s.client.ask(r, maxKeySet)
-	fail := func(reason, text string) ([]publicKey, *Failure) {
-		return nil, &Failure{500, reason, "get the keys at " + s.url + ": " + text}
+	fail := func(reason, text string) ([]publicKey, string, *Failure) {
+		return nil, "", &Failure{500, reason, "get the keys at " + s.url + ": " + text}
 	}
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -127,47 +132,12 @@ func (s *KeySet) download() ([]publicKey, *Failure) {
 	case status != http.StatusOK:
 		return fail("JWKSRequestFailed", fmt.Sprintf("the answer is %d", status))
 	}
-	keys, err := parseKeys(body)
+	keys, unusable, err := parseKeys(body)
 	if err != nil {
 		return fail("JWKSRequestFailed", err.Error())
 	}
-	return keys, nil
-}
-
-// parseKeys reads a key set (RFC 7517). Keys that can't verify RS256 are left
-// out.
-func parseKeys(body []byte) ([]publicKey, error) {
-	var set struct {
-		Keys []struct {
-			Type      string `json:"kty"`
-			ID        string `json:"kid"`
-			Use       string `json:"use"`
-			Algorithm string `json:"alg"`
-			N         string `json:"n"`
-			E         string `json:"e"`
-		} `json:"keys"`
+	if unusable != nil {
+		bad = unusable.Error()
 	}
-	if err := json.Unmarshal(body, &set); err != nil {
-		return nil, fmt.Errorf("read key set: %w", err)
-	}
-	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("read key set: it has %d keys; %d may be there", len(set.Keys), maxKeys)
-	}
-	var keys []publicKey
-	for _, k := range set.Keys {
-		if k.Type != "RSA" || k.Use != "" && k.Use != "sig" || k.Algorithm != "" && k.Algorithm != "RS256" {
-			continue
-		}
-		n, err := base64.RawURLEncoding.DecodeString(k.N)
-		e, err2 := base64.RawURLEncoding.DecodeString(k.E)
-		if err := errors.Join(err, err2); err != nil {
-			return nil, fmt.Errorf("read key %q: %w", k.ID, err)
-		}
-		modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
-		if bits := modulus.BitLen(); bits < 2048 || bits > 8192 || exponent.BitLen() > 31 || exponent.Int64() < 3 {
-			return nil, fmt.Errorf("read key %q: it has %d bits and an exponent of %d", k.ID, bits, exponent.BitLen())
-		}
-		keys = append(keys, publicKey{k.ID, &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}})
-	}
-	return keys, nil
+	return keys, bad, nil
 }

@@ -1,7 +1,12 @@
 package idp
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -9,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -125,6 +131,7 @@ func TestKeysAgain(t *testing.T) {
 	} {
 		pass(step.after)
 		found, failure := s.find(t.Context(), step.id)
+		s.settle()
 		if failure != nil || len(found) != step.found || i.asked.Load() != step.asked {
 			t.Errorf("key %s: %d, %v, asked %d times; want %d, asked %d times", step.id, len(found), failure, i.asked.Load(), step.found, step.asked)
 		}
@@ -132,12 +139,151 @@ func TestKeysAgain(t *testing.T) {
 	// Without an answer the keys are good for a while.
 	i.Close()
 	pass(keysFresh + time.Second)
+	s.find(t.Context(), "1")
+	s.settle()
 	if found, failure := s.find(t.Context(), "1"); failure != nil || len(found) != 1 {
 		t.Errorf("without an answer: %d, %v", len(found), failure)
 	}
 	pass(keysGood)
 	if _, failure := s.find(t.Context(), "1"); failure == nil || failure.Status != 500 {
 		t.Errorf("an hour without an answer: %v", failure)
+	}
+}
+
+// settle waits for the keys that are being asked for.
+func (s *KeySet) settle() {
+	s.mu.Lock()
+	asking := s.asking
+	s.mu.Unlock()
+	if asking != nil {
+		<-asking
+	}
+}
+
+// TestDeadProvider: requests whose key is known do not wait for a provider that
+// answers no more, and the others not most of the time.
+func TestDeadProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dials := 0
+		c := NewClient(Options{Dial: func(ctx context.Context, _ []netip.AddrPort) (net.Conn, error) {
+			dials++
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		s := NewKeySet("https://192.0.2.1/keys", c)
+		s.keys, s.fetched = []publicKey{{"1", &signingKey.PublicKey}}, time.Now().Add(-keysFresh)
+		for range 600 {
+			begun := time.Now()
+			if found, failure := s.find(t.Context(), "1"); failure != nil || len(found) != 1 || time.Since(begun) > 0 {
+				t.Fatalf("%d keys, %v, after %v", len(found), failure, time.Since(begun))
+			}
+			time.Sleep(time.Second)
+		}
+		if dials < 6 || dials > 25 {
+			t.Errorf("it was asked %d times in ten minutes", dials)
+		}
+		waited := time.Duration(0)
+		for begun := time.Now(); time.Since(begun) < 10*time.Minute; time.Sleep(time.Second) {
+			asked := time.Now()
+			if found, failure := s.find(t.Context(), "2"); failure != nil || len(found) != 0 {
+				t.Fatalf("a key that is not known: %d, %v", len(found), failure)
+			}
+			waited += time.Since(asked)
+		}
+		if waited < timeout || waited > 2*time.Minute {
+			t.Errorf("requests waited for %v of ten minutes", waited)
+		}
+		s.settle()
+	})
+}
+
+// TestKeysBackoff: a provider that fails is asked ever more seldom, until it
+// answers.
+func TestKeysBackoff(t *testing.T) {
+	var asked int
+	failing := true
+	i := startIssuer(t, map[string]http.HandlerFunc{"/new": func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; failing {
+			w.WriteHeader(503)
+			return
+		}
+		w.Write(keySet("1", &signingKey.PublicKey))
+	}})
+	s := NewKeySet("https://example.com/new", i.client)
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	askedIn := func(d time.Duration) int {
+		before := asked
+		for end := now.Add(d); now.Before(end); now = now.Add(time.Second / 2) {
+			s.find(t.Context(), "1")
+		}
+		return asked - before
+	}
+	if n := askedIn(time.Second); n != 1 {
+		t.Errorf("asked %d times in the first second", n)
+	}
+	if n := askedIn(63 * time.Second); n != 6 { // after 1, 3, 7, 15, 31 and 63 seconds
+		t.Errorf("asked %d times in the first minute", n)
+	}
+	if n := askedIn(10 * keysBackoffMost); n != 10 {
+		t.Errorf("asked %d times later", n)
+	}
+	failing = false
+	if n := askedIn(keysBackoffMost); n != 1 {
+		t.Errorf("asked %d times when it answered", n)
+	}
+	if found, failure := s.find(t.Context(), "1"); len(found) != 1 || failure != nil {
+		t.Errorf("%d keys, %v", len(found), failure)
+	}
+	failing, now = true, now.Add(2*keysGood)
+	if n := askedIn(4 * time.Second); n != 3 {
+		t.Errorf("asked %d times in the first seconds of another failure", n)
+	}
+}
+
+// TestBadKeys: keys that can't be used take no others with them, and are told of
+// once.
+func TestBadKeys(t *testing.T) {
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := func(b []byte) string {
+		return strings.TrimSuffix(strings.TrimPrefix(string(b), `{"keys":[`), "]}")
+	}
+	bad := []string{one(keySet("weak", &weak.PublicKey)), `{"kty":"RSA","kid":"torn","n":"?","e":"AQAB"}`, `{"kty":"RSA","kid":1}`, `7`}
+	good := one(keySet("good", &signingKey.PublicKey))
+	i := startIssuer(t, map[string]http.HandlerFunc{
+		"/mixed": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"keys":[`+strings.Join(append(bad, good), ",")+"]}")
+		},
+		"/bad": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"keys":[`+strings.Join(bad, ",")+"]}")
+		},
+	})
+	var log bytes.Buffer
+	i.client.log = slog.New(slog.NewTextHandler(&log, nil))
+	s := NewKeySet("https://example.com/mixed", i.client)
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	for range 3 {
+		if found, failure := s.find(t.Context(), "good"); failure != nil || len(found) != 1 {
+			t.Fatalf("%d keys, %v", len(found), failure)
+		}
+		s.settle()
+		now = now.Add(2 * keysFresh)
+	}
+	text := log.String()
+	for _, part := range []string{"key 2", "weak", "1024 bits", "torn", "key 5"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the log lacks %q", part)
+		}
+	}
+	if n := strings.Count(text, "msg="); n != 1 {
+		t.Errorf("%d lines in the log:\n%s", n, text)
+	}
+	if _, failure := NewKeySet("https://example.com/bad", i.client).find(t.Context(), "weak"); failure == nil || !strings.Contains(failure.Cause, "1024 bits") {
+		t.Errorf("without a good key: %v", failure)
 	}
 }
 
@@ -195,7 +341,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(keySet("1", &signingKey.PublicKey))
 	f.Add([]byte(`{"keys":[{"kty":"RSA","n":"","e":""}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		keys, err := parseKeys(body)
+		keys, _, err := parseKeys(body)
 		for _, k := range keys {
 			if err != nil || k.rsa.N.BitLen() < 2048 || k.rsa.E < 3 {
 				t.Errorf("key %+v, error %v", k, err)
