@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
-	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/truststore"
 	"github.com/isthmus-net/isthmus/internal/wire"
 	api "github.com/isthmus-net/isthmus/internal/wire/elbv2"
@@ -22,38 +21,54 @@ func (s *Service) AddTrustStoreRevocations(ctx context.Context, in *api.AddTrust
 	if len(in.RevocationContents) == 0 {
 		return nil, invalid("A revocation content must be specified")
 	}
+	if _, err := scopeOf(ctx).findTrustStore(s.db.View(), wire.Val(in.TrustStoreArn)); err != nil {
+		return nil, err
+	}
+	added, err := s.revocations(in.RevocationContents)
+	if err != nil {
+		return nil, err
+	}
 	out := &api.AddTrustStoreRevocationsOutput{}
-	_, err := s.changeTrustStore(ctx, in.TrustStoreArn, func(_ *store.Tx, t *resource.TrustStore) error {
+	_, err = s.changeTrustStore(ctx, in.TrustStoreArn, func(t *resource.TrustStore) error {
 		out.TrustStoreRevocations = nil
 		certificates, err := truststore.ParseBundle([]byte(t.Bundle))
 		if err != nil {
 			return err
 		}
-		for _, c := range in.RevocationContents {
-			content, err := s.revocationContent(c)
-			if err != nil {
-				return err
-			}
-			list, err := truststore.ParseRevocationList(content, certificates)
+		for _, r := range added {
+			list, err := truststore.ParseRevocationList(r.Content, certificates)
 			if err != nil {
 				return badRevocation(err)
 			}
 			t.LastRevocation++
-			r := resource.Revocation{ID: t.LastRevocation, Content: content, Entries: len(list.RevokedCertificateEntries)}
+			r.ID, r.Entries = t.LastRevocation, len(list.RevokedCertificateEntries)
 			t.Revocations = append(t.Revocations, r)
-			if err := checkRevocations(t); err != nil { // before more of them is read
-				return err
-			}
 			out.TrustStoreRevocations = append(out.TrustStoreRevocations, &api.TrustStoreRevocation{
 				TrustStoreArn: wire.Ptr(t.ARN), RevocationId: wire.Ptr(r.ID), RevocationType: wire.Ptr("CRL"), NumberOfRevokedEntries: wire.Ptr(int64(r.Entries)),
 			})
 		}
-		return nil
+		return checkRevocations(t.Revocations)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// revocations reads revocation lists, and no more of them than a trust store may
+// have. Objects are not read in a transaction, which would hold up all others.
+func (s *Service) revocations(contents []*api.RevocationContent) (lists []resource.Revocation, err error) {
+	for _, c := range contents {
+		content, err := s.revocationContent(c)
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, resource.Revocation{Content: content})
+		if err := checkRevocations(lists); err != nil {
+			return nil, err
+		}
+	}
+	return lists, nil
 }
 
 // revocationContent reads a revocation list.
@@ -77,13 +92,13 @@ func badRevocation(err error) error {
 
 // checkRevocations bounds the lists of a trust store, which go to nodes with
 // their configuration.
-func checkRevocations(t *resource.TrustStore) error {
+func checkRevocations(lists []resource.Revocation) error {
 	size := 0
-	for _, r := range t.Revocations {
+	for _, r := range lists {
 		size += len(r.Content)
 	}
 	switch {
-	case len(t.Revocations) > maxRevocations:
+	case len(lists) > maxRevocations:
 		return wire.Errorf(400, "TooManyTrustStoreRevocationEntries", "A trust store can have at most %d revocation files", maxRevocations)
 	case size > truststore.MaxRevocationList:
 		return wire.Errorf(400, "TooManyTrustStoreRevocationEntries", "The revocation files of a trust store can have at most %d bytes in Isthmus", truststore.MaxRevocationList)
@@ -97,7 +112,7 @@ func noRevocation(id int64) error {
 
 // RemoveTrustStoreRevocations removes revocation lists from a trust store.
 func (s *Service) RemoveTrustStoreRevocations(ctx context.Context, in *api.RemoveTrustStoreRevocationsInput) (*api.RemoveTrustStoreRevocationsOutput, error) {
-	_, err := s.changeTrustStore(ctx, in.TrustStoreArn, func(_ *store.Tx, t *resource.TrustStore) error {
+	_, err := s.changeTrustStore(ctx, in.TrustStoreArn, func(t *resource.TrustStore) error {
 		for _, id := range in.RevocationIds {
 			i := slices.IndexFunc(t.Revocations, func(r resource.Revocation) bool { return r.ID == id })
 			if i < 0 {

@@ -2,6 +2,7 @@ package elbv2
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"slices"
 
@@ -23,9 +24,11 @@ func (s *Service) CreateTrustStore(ctx context.Context, in *api.CreateTrustStore
 	if t.Tags, err = readTags(in.Tags); err != nil {
 		return nil, err
 	}
-	if err := s.fill(t, in.CaCertificatesBundleS3Bucket, in.CaCertificatesBundleS3Key, in.CaCertificatesBundleS3ObjectVersion); err != nil {
+	b, err := s.bundle(in.CaCertificatesBundleS3Bucket, in.CaCertificatesBundleS3Key, in.CaCertificatesBundleS3ObjectVersion)
+	if err != nil {
 		return nil, err
 	}
+	b.fill(t)
 	_, err = s.db.Update(ctx, func(tx *store.Tx) error {
 		all := sc.trustStores(tx)
 		switch {
@@ -44,30 +47,44 @@ func (s *Service) CreateTrustStore(ctx context.Context, in *api.CreateTrustStore
 	return &api.CreateTrustStoreOutput{TrustStores: []*api.TrustStore{showTrustStore(t)}}, nil
 }
 
-// fill reads the certificates of a trust store.
-func (s *Service) fill(t *resource.TrustStore, bucket, key, version *string) error {
+// bundle is what a trust store is made of.
+type bundle struct {
+	text         string
+	certificates []*x509.Certificate
+}
+
+// bundle reads one. Objects are not read in a transaction, which would hold up
+// all others.
+func (s *Service) bundle(bucket, key, version *string) (*bundle, error) {
 	b, err := s.options.object(wire.Val(bucket), wire.Val(key), truststore.MaxBundle)
 	var known *wire.Error
 	switch {
 	case errors.As(err, &known):
-		return err
+		return nil, err
 	case errors.Is(err, errNoObject) || err == nil && wire.Val(version) != "": // objects have no versions here
-		return wire.Errorf(400, "CaCertificatesBundleNotFound", "The CA certificates bundle '%s' of the bucket '%s' does not exist", wire.Val(key), wire.Val(bucket))
+		return nil, wire.Errorf(400, "CaCertificatesBundleNotFound", "The CA certificates bundle '%s' of the bucket '%s' does not exist", wire.Val(key), wire.Val(bucket))
 	case err != nil:
-		return badBundle(err)
+		return nil, badBundle(err)
 	}
 	certificates, err := truststore.ParseBundle(b)
 	if err != nil {
-		return badBundle(err)
+		return nil, badBundle(err)
 	}
-	for _, r := range t.Revocations {
-		if _, err := truststore.ParseRevocationList(r.Content, certificates); err != nil {
+	return &bundle{string(b), certificates}, nil
+}
+
+// verifies tells whether a trust store's revocation lists are of its
+// authorities.
+func (b *bundle) verifies(lists []resource.Revocation) error {
+	for _, r := range lists {
+		if _, err := truststore.ParseRevocationList(r.Content, b.certificates); err != nil {
 			return wire.Errorf(400, "InvalidCaCertificatesBundle", "The revocation '%d' would not be verified any more: %s", r.ID, err)
 		}
 	}
-	t.Bundle, t.Certificates = string(b), len(certificates)
 	return nil
 }
+
+func (b *bundle) fill(t *resource.TrustStore) { t.Bundle, t.Certificates = b.text, len(b.certificates) }
 
 func badBundle(err error) error {
 	return wire.Errorf(400, "InvalidCaCertificatesBundle", "The CA certificates bundle is not valid: %s", err)
@@ -75,8 +92,16 @@ func badBundle(err error) error {
 
 // ModifyTrustStore gives a trust store other certificates.
 func (s *Service) ModifyTrustStore(ctx context.Context, in *api.ModifyTrustStoreInput) (*api.ModifyTrustStoreOutput, error) {
-	t, err := s.changeTrustStore(ctx, in.TrustStoreArn, func(_ *store.Tx, t *resource.TrustStore) error {
-		return s.fill(t, in.CaCertificatesBundleS3Bucket, in.CaCertificatesBundleS3Key, in.CaCertificatesBundleS3ObjectVersion)
+	if _, err := scopeOf(ctx).findTrustStore(s.db.View(), wire.Val(in.TrustStoreArn)); err != nil {
+		return nil, err
+	}
+	b, err := s.bundle(in.CaCertificatesBundleS3Bucket, in.CaCertificatesBundleS3Key, in.CaCertificatesBundleS3ObjectVersion)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.changeTrustStore(ctx, in.TrustStoreArn, func(t *resource.TrustStore) error {
+		b.fill(t)
+		return b.verifies(t.Revocations)
 	})
 	if err != nil {
 		return nil, err
@@ -84,12 +109,12 @@ func (s *Service) ModifyTrustStore(ctx context.Context, in *api.ModifyTrustStore
 	return &api.ModifyTrustStoreOutput{TrustStores: []*api.TrustStore{showTrustStore(t)}}, nil
 }
 
-func (s *Service) changeTrustStore(ctx context.Context, arn *string, change func(*store.Tx, *resource.TrustStore) error) (t *resource.TrustStore, err error) {
+func (s *Service) changeTrustStore(ctx context.Context, arn *string, change func(*resource.TrustStore) error) (t *resource.TrustStore, err error) {
 	_, err = s.db.Update(ctx, func(tx *store.Tx) (err error) {
 		if t, err = scopeOf(ctx).findTrustStore(tx, wire.Val(arn)); err != nil {
 			return err
 		}
-		if err := change(tx, t); err != nil {
+		if err := change(t); err != nil {
 			return err
 		}
 		store.TrustStores.Put(tx, t)

@@ -1,6 +1,7 @@
 package elbv2
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/truststore"
 	"github.com/isthmus-net/isthmus/internal/wire"
 	api "github.com/isthmus-net/isthmus/internal/wire/elbv2"
@@ -80,6 +82,31 @@ func (f *fixture) withS3() (dir string) {
 	return dir
 }
 
+// TestObjectsOutsideTransactions: objects are read while another transaction
+// runs, which then need not wait for the disk either.
+func TestObjectsOutsideTransactions(t *testing.T) {
+	f := newRules(t)
+	f.withS3()
+	bucket, key, none := wire.Ptr("bucket"), wire.Ptr("one/ca.pem"), wire.Ptr("none")
+	arn := must[*api.CreateTrustStoreOutput](t)(f.CreateTrustStore(f.ctx, &api.CreateTrustStoreInput{
+		Name: wire.Ptr("clients"), CaCertificatesBundleS3Bucket: bucket, CaCertificatesBundleS3Key: key,
+	})).TrustStores[0].TrustStoreArn
+	running, release := make(chan bool), make(chan bool)
+	defer close(release)
+	go f.db.Update(f.ctx, func(*store.Tx) error {
+		close(running)
+		<-release
+		return nil
+	})
+	<-running
+	ctx, cancel := context.WithTimeout(f.ctx, 20*time.Second)
+	defer cancel()
+	_, err := f.ModifyTrustStore(ctx, &api.ModifyTrustStoreInput{TrustStoreArn: arn, CaCertificatesBundleS3Bucket: bucket, CaCertificatesBundleS3Key: none})
+	wantError(t, err, "CaCertificatesBundleNotFound", "none")
+	_, err = f.AddTrustStoreRevocations(ctx, &api.AddTrustStoreRevocationsInput{TrustStoreArn: arn, RevocationContents: []*api.RevocationContent{{S3Bucket: bucket, S3Key: none}}})
+	wantError(t, err, "RevocationContentNotFound", "none")
+}
+
 func TestTrustStore(t *testing.T) {
 	f := newRules(t)
 	create := func(name, bucket, key string) (*api.TrustStore, error) {
@@ -133,9 +160,9 @@ func TestTrustStore(t *testing.T) {
 	wantError(t, add("two/list.crl"), "InvalidRevocationContent", "no authority")
 	// No more are read than there may be: the last one is not there.
 	many := &api.AddTrustStoreRevocationsInput{TrustStoreArn: arn}
-	for i := range maxRevocations + 1 {
+	for i := range maxRevocations + 2 {
 		key := "one/list.crl"
-		if i == maxRevocations {
+		if i == maxRevocations+1 {
 			key = "none"
 		}
 		many.RevocationContents = append(many.RevocationContents, &api.RevocationContent{S3Bucket: wire.Ptr("bucket"), S3Key: &key})
