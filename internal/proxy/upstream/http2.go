@@ -39,7 +39,8 @@ type http2Client struct {
 // http2Conn is one of its connections.
 type http2Conn struct {
 	*http.ClientConn
-	wire *greetedConn
+	wire   *greetedConn
+	opened *opening
 	// spent says that it is given no further requests: nothing at all came on it
 	// while one waited in vain.
 	spent atomic.Bool
@@ -49,42 +50,51 @@ type http2Conn struct {
 type opening struct {
 	done    chan struct{} // closed when it is there, or err
 	err     error
-	waiting int
+	waiting int // who has not looked yet whether it is of use
 	cancel  context.CancelFunc
 }
 
 // take reserves room for a request on a connection, which is the least busy one
 // or a new one.
 func (c *http2Client) take(ctx context.Context) (*http2Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
-		c.mu.Lock()
 		if conn := c.reserve(); conn != nil {
-			c.mu.Unlock()
 			return conn, nil
 		}
 		if c.opening == nil {
 			c.open()
 		}
-		o := c.opening
-		o.waiting++
-		c.mu.Unlock()
-		select {
-		case <-o.done:
-			if o.err != nil {
-				return nil, o.err
-			}
-		case <-ctx.Done():
-			c.mu.Lock()
-			if o.waiting--; o.waiting == 0 {
-				o.cancel()
-				if c.opening == o {
-					c.opening = nil
-				}
-			}
-			c.mu.Unlock()
-			return nil, context.Cause(ctx)
+		if err := c.wait(ctx, c.opening); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// wait waits for a connection that is being opened; it is called with the lock
+// held.
+func (c *http2Client) wait(ctx context.Context, o *opening) (err error) {
+	o.waiting++
+	c.mu.Unlock()
+	select {
+	case <-o.done:
+		err = o.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	c.mu.Lock()
+	if o.waiting--; o.waiting > 0 {
+		return err
+	}
+	o.cancel()
+	if c.opening == o {
+		c.opening = nil
+	}
+	if c.retired.Load() {
+		go c.tidy() // nobody may have come to use it
+	}
+	return err
 }
 
 // reserve is called with the lock held. It is nil if no connection has room.
@@ -115,6 +125,7 @@ func (c *http2Client) open() {
 		}
 		c.mu.Lock()
 		if o.err = err; err == nil {
+			conn.opened = o
 			c.conns = append(c.conns, conn)
 		}
 		if c.opening == o {
@@ -124,6 +135,7 @@ func (c *http2Client) open() {
 		close(o.done)
 		if err == nil {
 			conn.SetStateHook(func(*http.ClientConn) { c.changed(conn) })
+			c.changed(conn)
 		}
 	}()
 }
@@ -195,24 +207,20 @@ func (c *http2Client) leaves(conn *http2Conn) bool { return c.retired.Load() || 
 // tidy forgets connections that have ended, and closes those that leave and have
 // no requests.
 func (c *http2Client) tidy() {
-	var leaving []*http2Conn // the end of TLS may wait for the backend
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	kept := c.conns[:0]
 	for _, conn := range c.conns {
 		switch {
 		case conn.Err() != nil:
-		case c.leaves(conn) && conn.InFlight() == 0:
-			leaving = append(leaving, conn)
+		case c.leaves(conn) && conn.InFlight() == 0 && conn.opened.waiting == 0:
+			go conn.Close() // the end of TLS may wait for the backend
 		default:
 			kept = append(kept, conn)
 		}
 	}
 	clear(c.conns[len(kept):])
 	c.conns = kept
-	c.mu.Unlock()
-	for _, conn := range leaving {
-		conn.Close()
-	}
 }
 
 // retire closes unused connections now, and the others when their requests have

@@ -507,3 +507,95 @@ func TestKeptBody(t *testing.T) {
 		t.Error("a long body is kept")
 	}
 }
+
+// TestHTTP2Retired: no connection of a retired pool stays open without requests,
+// but requests that come late are served.
+func TestHTTP2Retired(t *testing.T) {
+	var open atomic.Int64
+	s := backend2(t, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, func(c *http.Server) {
+		c.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed:
+				open.Add(-1)
+			}
+		}
+	})
+	p := pool2(t, s.Listener.Addr().String(), false)
+	p.Retire()
+	c := p.http2
+	c.mu.Lock()
+	c.open()
+	o := c.opening
+	o.waiting++ // a request, which will be given up
+	c.mu.Unlock()
+	<-o.done
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	c.tidy()
+	if p.Unused() {
+		t.Error("a connection was closed that a request waits for")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.mu.Lock()
+	o.waiting--
+	c.wait(ctx, o)
+	c.mu.Unlock()
+	waitFor(t, "the end of a connection that nobody uses", p.Unused)
+	for range 100 {
+		response, err := p.Do(t.Context(), &Request{Method: "POST", Path: "/", Host: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read2(t, response)
+	}
+	waitFor(t, "the ends of connections", func() bool { return p.Unused() && open.Load() == 0 })
+}
+
+// TestHTTP2RetireWaitsForNone: the ends of connections are not waited for.
+func TestHTTP2RetireWaitsForNone(t *testing.T) {
+	s := backend2(t, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	p := pool2(t, s.Listener.Addr().String(), false)
+	closing, release := make(chan bool, 1), make(chan bool)
+	defer close(release)
+	p.http2.dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Listener.Addr().String())
+		return &stuck{conn, closing, release}, err
+	}
+	response, err := p.Do(t.Context(), &Request{Method: "GET", Path: "/", Host: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read2(t, response)
+	waitFor(t, "the end of the request", func() bool {
+		p.http2.mu.Lock()
+		defer p.http2.mu.Unlock()
+		return p.http2.conns[0].InFlight() == 0
+	})
+	var retired atomic.Bool
+	go func() {
+		p.Retire()
+		retired.Store(true)
+	}()
+	<-closing
+	waitFor(t, "Retire", retired.Load)
+}
+
+// stuck is a connection whose end takes as long as that of TLS with a backend
+// that reads nothing.
+type stuck struct {
+	net.Conn
+	closing, release chan bool
+}
+
+func (s *stuck) Close() error {
+	select {
+	case s.closing <- true:
+	default:
+	}
+	<-s.release
+	return s.Conn.Close()
+}
