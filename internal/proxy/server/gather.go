@@ -10,6 +10,12 @@ import (
 // waits.
 const gatheredMost = 64 << 10
 
+// gatheredSize has room for that and for what then comes at once: a frame.
+const gatheredSize = gatheredMost + maxFrame + 4<<10
+
+// gatherBuffers are for more than a buffer of copyBuffers takes.
+var gatherBuffers = sync.Pool{New: func() any { b := make([]byte, gatheredSize); return &b }}
+
 // gathered is a connection whose writes are gathered: what is written while
 // others have something to do goes out together. net/http's HTTP/2 writes each
 // frame by itself, so that a response would cost two records of TLS and two
@@ -20,7 +26,7 @@ type gathered struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	pending *[]byte // of copyBuffers; nil if there is nothing
+	pending *[]byte // of copyBuffers or gatherBuffers; nil if there is nothing
 	writing bool    // a goroutine does
 	err     error
 }
@@ -45,6 +51,12 @@ func (g *gathered) Write(p []byte) (int, error) {
 		g.pending = copyBuffers.Get().(*[]byte)
 		*g.pending = (*g.pending)[:0]
 	}
+	if size := len(*g.pending) + len(p); size > cap(*g.pending) && size <= gatheredSize {
+		small, large := g.pending, gatherBuffers.Get().(*[]byte)
+		*large = append((*large)[:0], *small...)
+		g.pending = large
+		putGathered(small)
+	}
 	*g.pending = append(*g.pending, p...)
 	if !g.writing {
 		g.writing = true
@@ -63,16 +75,23 @@ func (g *gathered) flush() {
 		g.mu.Unlock()
 		g.Conn.SetWriteDeadline(time.Now().Add(g.patience))
 		_, err := g.Conn.Write(*out)
-		if cap(*out) == copySize { // it has not grown
-			*out = (*out)[:copySize]
-			copyBuffers.Put(out)
-		}
+		putGathered(out)
 		g.mu.Lock()
 		g.err = err
 		g.changed.Broadcast()
 	}
 	g.writing = false
 	g.changed.Broadcast()
+}
+
+// putGathered gives a buffer back to where it is from.
+func putGathered(b *[]byte) {
+	switch *b = (*b)[:cap(*b)]; len(*b) {
+	case copySize:
+		copyBuffers.Put(b)
+	case gatheredSize:
+		gatherBuffers.Put(b)
+	}
 }
 
 // SetWriteDeadline has no effect: the connection has patience of its own.

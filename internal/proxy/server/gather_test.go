@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -40,6 +41,32 @@ func TestGathered(t *testing.T) {
 	}
 	if _, err := g.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("written after the end: %v", err)
+	}
+}
+
+// A bulk response, whose client is slower than it comes, is gathered in buffers
+// that are used again.
+func TestGatheredBulk(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	g := gather(a, 10*time.Second)
+	go io.CopyBuffer(struct{ io.Writer }{io.Discard}, b, make([]byte, 4<<10))
+	frame, total := make([]byte, 9+maxFrame), 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for total < 50<<20 {
+		n, err := g.Write(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	runtime.ReadMemStats(&after)
+	if took := int(after.TotalAlloc - before.TotalAlloc); took > total {
+		t.Errorf("%d bytes were allocated for %d", took, total)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
