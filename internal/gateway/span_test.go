@@ -78,8 +78,8 @@ func TestSpans(t *testing.T) {
 	before := len(recorder.Ended())
 	g.get(t, "rest000001", "/prod/x/1", "traceparent: 00-"+traceHex+"-"+parentHex+"-00")
 	g.get(t, "rest000001", "/prod/none")
-	if n := ended(1); n[0].Name() != "GET" || len(recorder.Ended()) != before+1 {
-		t.Errorf("%d spans, the last %s", len(recorder.Ended())-before, n[0].Name())
+	if last := ended(before + 1)[before]; last.Name() != "GET" || len(recorder.Ended()) != before+1 {
+		t.Errorf("%d spans, the last %s", len(recorder.Ended())-before, last.Name())
 	}
 }
 
