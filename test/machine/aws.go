@@ -34,8 +34,11 @@ type AWS struct {
 	STS     *sts.Client
 }
 
-// ownFaults retries one thing, once: on a machine that is busy the SDK may close
-// its own connection while it reads an answer.
+// ownFaults repeats one thing, once: a call whose connection the client itself has
+// closed while it read the answer. On a busy machine net/http's goroutine that
+// writes may end a connection, of which the other one has got a response's header
+// already; it is known as issue 2737 of aws-sdk-go-v2. The SDK's own retryer, in
+// whose place this is, has repeated such calls since (pull request 2949).
 var ownFaults = retry.NewStandard(func(o *retry.StandardOptions) {
 	o.MaxAttempts = 2
 	o.RateLimiter = ratelimit.None
