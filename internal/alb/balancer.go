@@ -32,6 +32,7 @@ type Options struct {
 type Balancer struct {
 	options  Options
 	current  atomic.Pointer[snapshot]
+	metrics  metrics
 	file     *linelog.Writer // nil without AccessFile
 	applying sync.Mutex
 }
@@ -52,7 +53,7 @@ func New(o Options) *Balancer {
 	if o.AccessFile != nil {
 		b.file = linelog.New(o.AccessFile, o.Log)
 	}
-	b.current.Store(&snapshot{})
+	b.current.Store(&snapshot{metrics: &b.metrics})
 	return b
 }
 
@@ -108,6 +109,7 @@ func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
 	if status == http.StatusRequestHeaderFieldsTooLarge {
 		status = http.StatusBadRequest
 	}
+	b.metrics.own.add(status)
 	if b.options.Access.Enabled(slog.LevelInfo) {
 		line := b.options.Access.Line(slog.LevelInfo, "request")
 		line.Int("elb_status_code", int64(status))

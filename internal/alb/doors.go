@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
@@ -27,12 +28,13 @@ type doors struct {
 	drain   time.Duration                                       // how long requests under way may take at an end
 	log     *slog.Logger
 
-	serving sync.WaitGroup
-	mu      sync.Mutex
-	open    map[uint16]*door
-	old     map[*server.Server]struct{} // those that were replaced, while they have connections
-	idle    time.Duration               // of the servers
-	ended   bool
+	accepted atomic.Uint64 // connections
+	serving  sync.WaitGroup
+	mu       sync.Mutex
+	open     map[uint16]*door
+	old      map[*server.Server]struct{} // those that were replaced, while they have connections
+	idle     time.Duration               // of the servers
+	ended    bool
 }
 
 type door struct {
@@ -106,8 +108,11 @@ func (d *doors) serve(s *socket, port uint16, secure bool) *door {
 		MaxHeader:       maxHeader + 8<<10,
 		Refuse:          d.refuse,
 		HandshakeFailed: func(client netip.AddrPort, err error) { d.failed(port, client, err) },
-		Connect:         func(_, _ netip.AddrPort) any { return &connection{arrived: time.Now()} },
-		Log:             d.log,
+		Connect: func(_, _ netip.AddrPort) any {
+			d.accepted.Add(1)
+			return &connection{arrived: time.Now()}
+		},
+		Log: d.log,
 	}
 	out := &door{socket: s, secure: secure, server: server.New(d.handler(port), o), tap: s.tap(), served: make(chan struct{})}
 	serve := func() error { return out.server.Serve(out.tap) }

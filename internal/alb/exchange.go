@@ -75,6 +75,7 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 			done(sent, err)
 		}
 		status := x.log(r, sent, err)
+		x.count(status)
 		if f := x.balancer.file; f != nil {
 			f.Write(x.accessLine(r, entry{status: status, sent: sent, responded: responded, ended: time.Now()}))
 		}

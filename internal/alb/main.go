@@ -60,7 +60,14 @@ func Main(ctx context.Context, p Process) error {
 	defer d.close()
 	client = feed.Dial(feed.ClientOptions{
 		Path: p.Feed, Role: feed.Role(config.Role(p.ENI)), Log: p.Log,
-		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){"preview": b.onPreview},
+		Handlers: map[string]func(context.Context, json.RawMessage) (any, error){
+			"preview": b.onPreview,
+			"metrics": func(context.Context, json.RawMessage) (any, error) {
+				m := b.Metrics()
+				d.count(&m)
+				return m, nil
+			},
+		},
 		OnConfig: func(_ context.Context, revision int64, raw json.RawMessage) error {
 			var c config.Config
 			if err := json.Unmarshal(raw, &c); err != nil {

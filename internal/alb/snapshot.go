@@ -26,6 +26,7 @@ type snapshot struct {
 	targets   map[targetKey]*target
 	sealer    *cookie.Sealer
 	providers *providers
+	metrics   *metrics // over all snapshots
 }
 
 type listener struct {
@@ -76,6 +77,7 @@ type group struct {
 	// are; bound are all, by address.
 	registered, healthy []*target
 	bound               map[netip.AddrPort]*target
+	metrics             *groupMetrics // over all snapshots that have the group
 	turn                atomic.Uint64
 }
 
@@ -112,7 +114,7 @@ var errDeregistered = &upstream.Error{Kind: upstream.Network, Layer: "target", C
 // they are still good.
 func compile(c *config.Config, before *snapshot, o Options) (*snapshot, error) {
 	s := &snapshot{
-		config: c, listeners: map[uint16]*listener{}, groups: map[string]*group{}, targets: map[targetKey]*target{},
+		config: c, listeners: map[uint16]*listener{}, groups: map[string]*group{}, targets: map[targetKey]*target{}, metrics: before.metrics,
 	}
 	var err error
 	if s.sealer, err = cookie.NewSealer(c.CookieKey); err != nil {
@@ -155,7 +157,18 @@ func compile(c *config.Config, before *snapshot, o Options) (*snapshot, error) {
 }
 
 func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot, o upstream.Options) {
-	g := &group{TargetGroup: c, bound: map[netip.AddrPort]*target{}}
+	g := &group{TargetGroup: c, bound: map[netip.AddrPort]*target{}, metrics: new(groupMetrics)}
+	if was := before.groups[arn]; was != nil {
+		g.metrics = was.metrics
+	}
+	node, own := s.metrics, g.metrics // pools outlive the snapshot
+	o.Dialled = func(err error) {
+		if err != nil {
+			own.failed.Add(1)
+		} else {
+			node.dialled.Add(1)
+		}
+	}
 	// Not all nodes begin with the same target, nor does each configuration.
 	g.turn.Store(rand.Uint64())
 	for i := range c.Targets {

@@ -42,7 +42,7 @@ type serveCmd struct {
 	DNSForward             netip.AddrPort `name:"dns-forward" help:"Resolver that is asked about names of the outside; nobody is if it is not given." placeholder:"IP:PORT"`
 	PublicThroughEndpoints bool           `help:"Let public APIs be called through interface endpoints too. AWS refuses that."`
 	AccessLogDir           string         `help:"Directory in which the access logs of stages are kept, a file for each log group: ACCOUNT/GROUP.log." placeholder:"DIR"`
-	Metrics                netip.AddrPort `help:"Address at which the gateway's metrics are collected, at /metrics, in Prometheus's format." placeholder:"IP:PORT"`
+	Metrics                netip.AddrPort `help:"Address at which metrics of the gateway and of load balancers are collected, at /metrics, in Prometheus's format." placeholder:"IP:PORT"`
 	OTLPEndpoint           string         `name:"otlp-endpoint" help:"URL of a collector of OpenTelemetry (OTLP over HTTP), to which a span of each call and of its integration goes." placeholder:"URL"`
 	ALBAccessLog           string         `name:"alb-access-log" help:"Directory in which the access logs of Application Load Balancers are kept, in AWS's format, a file for each node." placeholder:"DIR"`
 	S3Dir                  string         `name:"s3-dir" help:"Directory in the place of Amazon S3, in which BUCKET/KEY is an object: trust stores are made of such." placeholder:"DIR"`

@@ -62,6 +62,7 @@ func newPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	c := &controller{db: db, feed: server, region: region, log: log, published: map[feed.Role]publication{}, gatewayCertificates: &gatewayCertificates{Authority: apis, region: region}, certificates: certificates}
+	c.serveRequests()
 	p := &plant{t: t, db: db, socket: socket, gate: make(chan struct{}, 1000), nodes: make(chan *tables.Tables, 1000)}
 	node := feed.Dial(feed.ClientOptions{
 		Path: socket, Role: roleNode, Log: log,

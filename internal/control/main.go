@@ -140,6 +140,7 @@ func (c *controller) serveRequests() {
 		return map[resource.AuthorityUse]string{resource.APIs: c.gatewayCertificates.PEM, resource.Certificates: c.certificates.PEM}, nil
 	}))
 	c.feed.Handle("callers", only(roleGateway, c.callers))
+	c.feed.Handle("balancer-metrics", only(roleGateway, c.balancerMetrics))
 	c.feed.Handle("health", only(roleHealth, c.reportHealth))
 	c.feed.Handle("anomalies", c.reportAnomalies)
 	c.feed.Handle("bgp", only(roleBGP, c.reportBGP))

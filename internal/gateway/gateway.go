@@ -18,6 +18,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -46,6 +47,9 @@ type Options struct {
 	// Tracer makes spans of exchanges, and has backends told of them; nil makes
 	// none, and passes what clients say of traces on as it is.
 	Tracer trace.Tracer
+	// Balancers finds out what the nodes of Application Load Balancers have
+	// counted, for who collects metrics; nil if they are not told of.
+	Balancers func(context.Context) ([]albconfig.NodeMetrics, error)
 	// StageLogs is the directory of stages' access logs; nil if they write none.
 	StageLogs *os.Root
 	// Access gets a line for each request, Log what concerns the process.

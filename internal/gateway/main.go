@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	albconfig "github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/feed"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
@@ -31,7 +32,7 @@ type Process struct {
 	Metrics net.Listener // for who collects metrics; nil for none; closed by Main
 	Export  *Export      // of spans; nil for none
 	Feed    string       // path of the control process's feed socket
-	Options Options      // Upstream.Explain, Caller and Log are set by Main
+	Options Options      // Upstream.Explain, Caller, Balancers and Log are set by Main
 	Server  server.Options
 	// Drain is how long requests under way may take after the end was asked
 	// for; default 30 s, the longest integration.
@@ -67,6 +68,9 @@ func Main(ctx context.Context, p Process) error {
 		return client.Call(ctx, method, params, result)
 	})
 	p.Options.Caller = asker.ask
+	p.Options.Balancers = func(ctx context.Context) (found []albconfig.NodeMetrics, err error) {
+		return found, client.Call(ctx, "balancer-metrics", struct{}{}, &found)
+	}
 	p.Options.Log, p.Server.Log = p.Log, p.Log
 	if p.Export != nil {
 		provider, err := newProvider(ctx, *p.Export, p.Log)

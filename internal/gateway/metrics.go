@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
+
+	"github.com/isthmus-net/isthmus/internal/histogram"
 )
 
 // metrics counts the exchanges of a stage. It outlives configurations, for as
@@ -21,29 +23,7 @@ import (
 // series of it, so that they are bounded by what is configured.
 type metrics struct {
 	classes              [6]atomic.Uint64 // by the first digit of the status
-	latency, integration histogram
-}
-
-// bounds are the upper ends of the buckets of latencies. The last are the
-// limits of integrations.
-var bounds = [...]time.Duration{
-	500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
-	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
-	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second,
-}
-
-type histogram struct {
-	buckets [len(bounds) + 1]atomic.Uint64 // the last is of what is longer than all bounds
-	sum     atomic.Int64                   // nanoseconds
-}
-
-func (h *histogram) observe(d time.Duration) {
-	i := 0
-	for i < len(bounds) && d > bounds[i] {
-		i++
-	}
-	h.buckets[i].Add(1)
-	h.sum.Add(int64(d))
+	latency, integration histogram.Histogram
 }
 
 // count takes an exchange in that has ended.
@@ -51,9 +31,9 @@ func (m *metrics) count(x *exchange) {
 	if class := x.status / 100; 0 < class && class < len(m.classes) {
 		m.classes[class].Add(1)
 	}
-	m.latency.observe(x.latency)
+	m.latency.Observe(x.latency)
 	if x.integrated {
-		m.integration.observe(x.integrationLatency)
+		m.integration.Observe(x.integrationLatency)
 	}
 }
 
@@ -96,22 +76,15 @@ func (g *Gateway) Collect(to chan<- prometheus.Metric) {
 			for class := 2; class < len(classNames); class++ {
 				to <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(st.metrics.classes[class].Load()), append(labels[:3:3], classNames[class])...)
 			}
-			to <- st.metrics.latency.metric(latencyDesc, labels)
-			to <- st.metrics.integration.metric(integrationDesc, labels)
+			to <- histogramOf(latencyDesc, st.metrics.latency.Counts(), labels)
+			to <- histogramOf(integrationDesc, st.metrics.integration.Counts(), labels)
 		}
 	}
 }
 
-func (h *histogram) metric(d *prometheus.Desc, labels []string) prometheus.Metric {
-	cumulative := make(map[float64]uint64, len(bounds))
-	var count uint64
-	for i := range h.buckets {
-		count += h.buckets[i].Load()
-		if i < len(bounds) {
-			cumulative[bounds[i].Seconds()] = count
-		}
-	}
-	return prometheus.MustNewConstHistogram(d, count, time.Duration(h.sum.Load()).Seconds(), cumulative, labels...)
+func histogramOf(d *prometheus.Desc, c histogram.Counts, labels []string) prometheus.Metric {
+	all, upTo := c.Cumulative()
+	return prometheus.MustNewConstHistogram(d, all, c.Sum.Seconds(), upTo, labels...)
 }
 
 // maxCollectors bounds the connections of who collects metrics, whose files are
@@ -133,6 +106,9 @@ func serveMetrics(ctx context.Context, g *Gateway, l net.Listener) error {
 
 func metricsHandler(g *Gateway) http.Handler {
 	registry := prometheus.NewRegistry()
+	if g.options.Balancers != nil {
+		registry.MustRegister(&balancers{g.options.Balancers, g.options.Log})
+	}
 	registry.MustRegister(g, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))

@@ -50,7 +50,7 @@ func TestAbort(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		<-ended
-		if !client.Unused() {
+		if client.Connections() > 0 {
 			t.Errorf("%s: the connection is still counted", name)
 		}
 		if _, err := do(client, get()); err != cause {
@@ -86,7 +86,7 @@ func TestAbortDial(t *testing.T) {
 				t.Errorf("the connection is open: %v", err)
 			}
 		}
-		if !c.Unused() {
+		if c.Connections() > 0 {
 			t.Error("a connection is still counted")
 		}
 	}

@@ -261,13 +261,6 @@ func (c *Client) Abort(cause error) {
 	drop(conns...)
 }
 
-// Unused tells whether there are no connections.
-func (c *Client) Unused() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open) == 0
-}
-
 func (c *Client) abortion() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

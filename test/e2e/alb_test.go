@@ -21,7 +21,7 @@ import (
 // TestALB: an Application Load Balancer between a client and nginx, in one VPC.
 func TestALB(t *testing.T) {
 	logs := logDir(t)
-	m := start(t, "--alb-access-log", logs)
+	m := start(t, "--alb-access-log", logs, "--metrics", "127.0.0.1:9464")
 	a := site(t, m, accountA, machine.SiteOptions{})
 	b := newBalancer(t, a)
 	red, green := b.addTarget(t, m, "red"), b.addTarget(t, m, "green")
@@ -41,6 +41,22 @@ func TestALB(t *testing.T) {
 		if len(seen) != 2 {
 			t.Errorf("answers came from %v", seen)
 		}
+	})
+	t.Run("metrics", func(t *testing.T) {
+		_, name, _ := strings.Cut(both, ":targetgroup/")
+		becomesTrue(t, "the requests are counted", func() (bool, string) {
+			counted := map[string]float64{}
+			for _, line := range strings.Split(output(t, m.Command(t.Context(), "curl", "-sSf", "http://127.0.0.1:9464/metrics")), "\n") {
+				var value float64
+				if key, number, ok := strings.Cut(line, "} "); ok && strings.Contains(key, `target_group="targetgroup/`+name) {
+					fmt.Sscan(number, &value)
+					metric, _, _ := strings.Cut(key, "{")
+					counted[metric] += value
+				}
+			}
+			return counted["isthmus_alb_requests_total"] >= 20 && counted["isthmus_alb_target_response_time_seconds_count"] >= 20 &&
+				counted["isthmus_alb_healthy_hosts"] == float64(2*len(b.nodes)), fmt.Sprint(counted)
+		})
 	})
 	t.Run("what a target sees", func(t *testing.T) {
 		out := output(t, client.curl(t.Context(), at+"/a%2Fb?c=d", "-H", "X-Forwarded-For: 192.0.2.1", "-H", "Host: shop.example.com"))

@@ -243,10 +243,16 @@ func (c *http2Client) abort(cause error) {
 	c.retire()
 }
 
+func (c *http2Client) connections() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.conns)
+}
+
 func (c *http2Client) unused() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.conns) == 0 && len(c.exchanges) == 0
+	return len(c.exchanges) == 0
 }
 
 // begin takes in an exchange, or ends it if none goes on.

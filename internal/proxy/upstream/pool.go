@@ -48,6 +48,15 @@ type Options struct {
 	// AllowPrivate lets integrations without a VPC link reach addresses that
 	// are not on the public internet.
 	AllowPrivate bool
+	// Dialled, if set, is told of each connection that was opened, or could not
+	// be: it gets the error, unless nobody waited for the connection any more.
+	Dialled func(error)
+}
+
+func (o *Options) dialled(ctx context.Context, err error) {
+	if o.Dialled != nil && (err == nil || ctx.Err() == nil || context.Cause(ctx) == ErrTimeout) {
+		o.Dialled(err)
+	}
 }
 
 func (o *Options) setDefaults() {
@@ -80,8 +89,9 @@ func NewPool(u way.Upstream, skip bool, o Options) *Pool {
 func NewHTTP2Pool(u way.Upstream, secure bool, o Options) *Pool {
 	o.setDefaults()
 	p := &Pool{upstream: u}
-	p.http2 = &http2Client{secure: secure, idle: o.IdleTimeout, dial: func(ctx context.Context) (net.Conn, error) {
-		conn, err := o.dial(ctx, paths(&u, p.dials.Add(1)))
+	p.http2 = &http2Client{secure: secure, idle: o.IdleTimeout, dial: func(ctx context.Context) (conn net.Conn, err error) {
+		defer func() { o.dialled(ctx, err) }()
+		conn, err = o.dial(ctx, paths(&u, p.dials.Add(1)))
 		if err != nil || !secure {
 			return conn, err
 		}
@@ -113,9 +123,10 @@ func newPool(u way.Upstream, skip bool, o Options, dial func(ctx context.Context
 	secure := tlsConfig(o, skip)
 	p.client = http1.Client{
 		IdleTimeout: o.IdleTimeout, MaxIdle: maxIdle, HeadLimit: maxHead,
-		Dial: func(ctx context.Context, key string) (net.Conn, error) {
+		Dial: func(ctx context.Context, key string) (conn net.Conn, err error) {
+			defer func() { o.dialled(ctx, err) }()
 			place, name, withTLS := strings.Cut(key, " ")
-			conn, err := dial(ctx, p, place)
+			conn, err = dial(ctx, p, place)
 			if err != nil || !withTLS {
 				return conn, err
 			}
@@ -189,12 +200,17 @@ func (p *Pool) Abort(cause *Error) {
 	p.client.Abort(cause)
 }
 
-// Unused tells whether there are no connections.
-func (p *Pool) Unused() bool {
+// Connections is how many there are.
+func (p *Pool) Connections() int {
 	if p.http2 != nil {
-		return p.http2.unused()
+		return p.http2.connections()
 	}
-	return p.client.Unused()
+	return p.client.Connections()
+}
+
+// Unused tells whether there are none, and no requests.
+func (p *Pool) Unused() bool {
+	return p.Connections() == 0 && (p.http2 == nil || p.http2.unused())
 }
 
 // Request is what is sent to a backend.
