@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,9 +165,9 @@ func (s *KeySet) settle() {
 // answers no more, and the others not most of the time.
 func TestDeadProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dials := 0
+		var dials atomic.Int64
 		c := NewClient(Options{Dial: func(ctx context.Context, _ []netip.AddrPort) (net.Conn, error) {
-			dials++
+			dials.Add(1)
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
@@ -179,8 +180,8 @@ func TestDeadProvider(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if dials < 6 || dials > 25 {
-			t.Errorf("it was asked %d times in ten minutes", dials)
+		if n := dials.Load(); n < 6 || n > 25 {
+			t.Errorf("it was asked %d times in ten minutes", n)
 		}
 		waited := time.Duration(0)
 		for begun := time.Now(); time.Since(begun) < 10*time.Minute; time.Sleep(time.Second) {
@@ -200,10 +201,11 @@ func TestDeadProvider(t *testing.T) {
 // TestKeysBackoff: a provider that fails is asked ever more seldom, until it
 // answers.
 func TestKeysBackoff(t *testing.T) {
-	var asked int
-	failing := true
+	var asked atomic.Int64
+	var failing atomic.Bool
+	failing.Store(true)
 	i := startIssuer(t, map[string]http.HandlerFunc{"/new": func(w http.ResponseWriter, _ *http.Request) {
-		if asked++; failing {
+		if asked.Add(1); failing.Load() {
 			w.WriteHeader(503)
 			return
 		}
@@ -212,12 +214,12 @@ func TestKeysBackoff(t *testing.T) {
 	s := NewKeySet("https://example.com/new", i.client)
 	now := time.Now()
 	s.now = func() time.Time { return now }
-	askedIn := func(d time.Duration) int {
-		before := asked
+	askedIn := func(d time.Duration) int64 {
+		before := asked.Load()
 		for end := now.Add(d); now.Before(end); now = now.Add(time.Second / 2) {
 			s.find(t.Context(), "1")
 		}
-		return asked - before
+		return asked.Load() - before
 	}
 	if n := askedIn(time.Second); n != 1 {
 		t.Errorf("asked %d times in the first second", n)
@@ -228,14 +230,15 @@ func TestKeysBackoff(t *testing.T) {
 	if n := askedIn(10 * keysBackoffMost); n != 10 {
 		t.Errorf("asked %d times later", n)
 	}
-	failing = false
+	failing.Store(false)
 	if n := askedIn(keysBackoffMost); n != 1 {
 		t.Errorf("asked %d times when it answered", n)
 	}
 	if found, failure := s.find(t.Context(), "1"); len(found) != 1 || failure != nil {
 		t.Errorf("%d keys, %v", len(found), failure)
 	}
-	failing, now = true, now.Add(2*keysGood)
+	failing.Store(true)
+	now = now.Add(2 * keysGood)
 	if n := askedIn(4 * time.Second); n != 3 {
 		t.Errorf("asked %d times in the first seconds of another failure", n)
 	}
