@@ -20,12 +20,12 @@ var (
 // ends that.
 type requestBody struct {
 	bodyReader
-	conn     *serverConn
-	start    time.Time
-	received int64
-	expect   bool // the client waits for 100 Continue
-	fault    error
-	whole    atomic.Bool // the end was reached
+	conn   *serverConn
+	pace   Pace
+	asked  int64 // since when the client is waited for, by clock; 0 if it is not
+	expect bool  // the client waits for 100 Continue
+	fault  error
+	whole  atomic.Bool // the end was reached
 
 	reads sync.Mutex // held while the body is read
 	state sync.Mutex // guards over, and with it the deadline
@@ -33,7 +33,7 @@ type requestBody struct {
 }
 
 func newRequestBody(c *serverConn, f framing) *requestBody {
-	b := &requestBody{bodyReader: makeBodyReader(c.in, f), conn: c, start: time.Now(), expect: f.expect}
+	b := &requestBody{bodyReader: makeBodyReader(c.in, f), conn: c, expect: f.expect}
 	c.in.readable = b.beforeRead
 	return b
 }
@@ -57,7 +57,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := b.bodyReader.Read(p)
-	b.received += int64(n)
+	b.waited()
+	b.pace.Move(n, 0)
 	if b.bodyReader.ended() {
 		b.conn.in.readable = nil
 		b.whole.Store(true)
@@ -80,21 +81,25 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // ended tells whether the whole body was read, without waiting for a reader.
 func (b *requestBody) ended() bool { return b.whole.Load() }
 
-// beforeRead sets the deadline of the next piece. Single bytes, each in time,
-// must not hold a connection for ever.
+// beforeRead sets the deadline of the next piece.
 func (b *requestBody) beforeRead() error {
-	o := &b.conn.server.options
-	deadline := time.Now().Add(o.StallTimeout)
-	overall := b.start.Add(o.StallTimeout + time.Duration(b.received/o.MinRate)*time.Second)
-	if overall.Before(deadline) {
-		deadline = overall
-	}
+	b.waited()
+	b.asked = clock()
+	patience := b.pace.Patience(&b.conn.server.options)
 	b.state.Lock()
 	defer b.state.Unlock()
 	if b.over {
 		return errBodyClosed
 	}
-	return b.conn.conn.SetReadDeadline(deadline)
+	return b.conn.conn.SetReadDeadline(time.Now().Add(patience))
+}
+
+// waited is called when the client is not waited for any more.
+func (b *requestBody) waited() {
+	if b.asked != 0 {
+		b.pace.Move(0, time.Duration(clock()-b.asked))
+		b.asked = 0
+	}
 }
 
 // close ends the body, and a read of whoever still forwards it: what follows on

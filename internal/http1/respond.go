@@ -30,6 +30,7 @@ func waits(r *Response) bool {
 
 // send writes a response, whose body is passed on as it comes.
 func (c *serverConn) send(method string, minor int, r *Response, closing bool) (sent int64, err error) {
+	c.pace = Pace{}
 	pooled := outputs.Get().(*[]byte)
 	defer outputs.Put(pooled)
 	bodiless := method == "HEAD" || r.Status < 200 || r.Status == 204 || r.Status == 304
@@ -101,14 +102,18 @@ var errLonger = errors.New("a body that is longer than its length")
 // write writes to the client, which may not take it too slowly.
 func (c *serverConn) write(b []byte) error {
 	if c.in == nil || c.in.raw == nil {
-		c.conn.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
-		if _, err := c.conn.Write(b); err != nil {
+		c.conn.SetWriteDeadline(time.Now().Add(c.pace.Patience(&c.server.options)))
+		before := clock()
+		n, err := c.conn.Write(b)
+		c.pace.Move(n, time.Duration(clock()-before))
+		if err != nil {
 			return errors.Join(ErrGone, err)
 		}
 		return nil
 	}
 	if c.held {
 		n, err := writeNow(c.fd, b)
+		c.pace.Move(n, 0)
 		if b = b[n:]; err == nil {
 			return nil
 		} else if err != errAgain {
@@ -117,8 +122,8 @@ func (c *serverConn) write(b []byte) error {
 	}
 	c.out, c.outErr = b, nil
 	err := c.in.raw.Write(c.onWritable)
-	if c.out = nil; c.blocked {
-		c.blocked = false
+	if c.out = nil; c.blocked != 0 {
+		c.blocked = 0
 		c.socket.SetWriteDeadline(time.Time{})
 	}
 	if err == nil {
@@ -133,10 +138,14 @@ func (c *serverConn) write(b []byte) error {
 // writable is the socket's callback. The deadline is set only if the client is
 // waited for.
 func (c *serverConn) writable(fd uintptr) bool {
+	if c.blocked != 0 {
+		c.pace.Move(0, time.Duration(clock()-c.blocked))
+	}
 	n, err := writeNow(fd, c.out)
+	c.pace.Move(n, 0)
 	if c.out = c.out[n:]; err == errAgain {
-		c.blocked = true
-		c.socket.SetWriteDeadline(time.Now().Add(c.server.options.StallTimeout))
+		c.blocked = clock()
+		c.socket.SetWriteDeadline(time.Now().Add(c.pace.Patience(&c.server.options)))
 		return false
 	}
 	c.outErr = err

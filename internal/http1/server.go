@@ -19,7 +19,7 @@ type Options struct {
 	HeaderTimeout time.Duration // for a request's line and header, and for TLS's handshake; default 10 s
 	IdleTimeout   time.Duration // of a kept connection between requests; default 60 s
 	StallTimeout  time.Duration // for the next piece of a body, either way; default 30 s
-	MinRate       int64         // of a request's body in bytes a second, over all; default 1024
+	MinRate       int64         // of a body in bytes a second, either way, over all; default 1024; see Pace
 	// MaxConnections is how many may be open at a time; default 10,000. When
 	// there are as many, ones that wait for their clients are closed in favour of
 	// new ones, first of those clients' that have most.

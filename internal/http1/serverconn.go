@@ -63,7 +63,8 @@ type serverConn struct {
 
 	out     []byte // what is being written
 	outErr  error
-	blocked bool // the client does not take it fast enough
+	blocked int64 // since when the client has not taken it, by clock; 0 if it was not waited for
+	pace    Pace  // of what is written
 }
 
 // fate is what becomes of a connection.

@@ -27,6 +27,7 @@ func (c *serverConn) tunnel(r *Response) (int64, error) {
 	if !c.state.CompareAndSwap(connActive, connTunnel) || c.server.isClosing() && c.server.dismissed.Load() {
 		return 0, net.ErrClosed
 	}
+	c.pace = Pace{}
 	b := append([]byte(nil), "HTTP/1.1 101 Switching Protocols\r\n"...)
 	b = appendFields(b, r.Header)
 	b = append(b, "Connection: Upgrade\r\n\r\n"...)

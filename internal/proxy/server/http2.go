@@ -194,6 +194,14 @@ type http2Stream struct {
 	ended bool
 }
 
+// patience is how long the client may be waited for.
+func (x *http2Stream) patience(p *http1.Pace) time.Duration {
+	if x.call {
+		return x.options.StallTimeout
+	}
+	return p.Patience(x.options)
+}
+
 func (x *http2Stream) move() {
 	if x.call {
 		x.moved.Store(time.Now().UnixNano())
@@ -218,32 +226,26 @@ func (x *http2Stream) expire(set func(time.Time) error) {
 // http2Body is a request's body, which a client may not send too slowly. A call
 // of gRPC may last as it will, as long as either side sends something in time.
 type http2Body struct {
-	stream   *http2Stream
-	request  *http.Request
-	start    time.Time
-	received int64
-	timer    *time.Timer
+	stream  *http2Stream
+	request *http.Request
+	pace    http1.Pace
+	timer   *time.Timer
 }
 
 func newHTTP2Body(x *http2Stream, r *http.Request) *http2Body {
-	b := &http2Body{stream: x, request: r, start: time.Now()}
+	b := &http2Body{stream: x, request: r}
 	b.timer = time.AfterFunc(time.Hour, b.stalled)
 	b.timer.Stop()
 	return b
 }
 
 func (b *http2Body) Read(p []byte) (int, error) {
-	o := b.stream.options
-	left := o.StallTimeout
-	if !b.stream.call {
-		// Single bytes, each in time, must not hold a stream for ever.
-		left = min(left, time.Until(b.start.Add(o.StallTimeout+time.Duration(b.received/o.MinRate)*time.Second)))
-	}
 	b.stream.move()
-	b.timer.Reset(left)
+	before := time.Now()
+	b.timer.Reset(b.stream.patience(&b.pace))
 	n, err := b.request.Body.Read(p)
 	b.timer.Stop()
-	b.received += int64(n)
+	b.pace.Move(n, time.Since(before))
 	return n, http2Fault(err)
 }
 

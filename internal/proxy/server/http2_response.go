@@ -44,29 +44,27 @@ func (x *http2Stream) send(method string, r *message.Response) (sent int64, err 
 	if bodiless || r.Body == nil {
 		return 0, nil
 	}
-	timer := time.AfterFunc(x.options.StallTimeout, func() { x.expire(x.control.SetWriteDeadline) })
-	defer timer.Stop()
+	w := http2Writer{stream: x}
+	w.timer = time.AfterFunc(time.Hour, func() { x.expire(x.control.SetWriteDeadline) })
+	defer w.timer.Stop()
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)
 	buffered, _ := r.Body.(http1.Buffered)
 	for flushed := false; ; {
 		if wait := buffered != nil && buffered.Buffered() == 0 || buffered == nil && r.Length < 0; wait && !flushed {
-			timer.Reset(x.options.StallTimeout)
-			if err := x.control.Flush(); err != nil {
-				return sent, errors.Join(message.ErrClientGone, err)
+			if err := w.flush(); err != nil {
+				return sent, err
 			}
 			flushed = true
 		}
-		timer.Stop()
 		n, readErr := r.Body.Read(*pooled)
 		if n > 0 {
 			if r.Length >= 0 && sent+int64(n) > r.Length {
 				return sent, errLonger
 			}
-			timer.Reset(x.options.StallTimeout)
 			x.move()
-			if _, err := x.w.Write((*pooled)[:n]); err != nil {
-				return sent, errors.Join(message.ErrClientGone, err)
+			if err := w.write((*pooled)[:n]); err != nil {
+				return sent, err
 			}
 			sent, flushed = sent+int64(n), false
 		}
@@ -80,6 +78,38 @@ func (x *http2Stream) send(method string, r *message.Response) (sent int64, err 
 			return sent, readErr
 		}
 	}
+}
+
+// http2Writer writes a response's body, which a client may not take too slowly.
+type http2Writer struct {
+	stream *http2Stream
+	timer  *time.Timer // runs while the client is waited for
+	pace   http1.Pace
+}
+
+func (w *http2Writer) flush() error {
+	return w.took(0, w.begin(), w.stream.control.Flush())
+}
+
+func (w *http2Writer) write(p []byte) error {
+	before := w.begin()
+	n, err := w.stream.w.Write(p)
+	return w.took(n, before, err)
+}
+
+func (w *http2Writer) begin() time.Time {
+	w.timer.Reset(w.stream.patience(&w.pace))
+	return time.Now()
+}
+
+// took is called when the client has taken n bytes.
+func (w *http2Writer) took(n int, before time.Time, err error) error {
+	w.timer.Stop()
+	w.pace.Move(n, time.Since(before))
+	if err != nil {
+		return errors.Join(message.ErrClientGone, err)
+	}
+	return nil
 }
 
 // trail sets the fields behind the body.

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -227,6 +228,93 @@ func TestClientThatReadsNothing(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("still writing")
+	}
+}
+
+// slowly reads a little at a time, always before the server loses patience.
+func slowly(r io.Reader, stop <-chan struct{}) {
+	b := make([]byte, 16<<10)
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+			if _, err := r.Read(b); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// A client that takes its response in small pieces, each in time, does not hold
+// a connection for ever.
+func TestClientThatReadsSlowly(t *testing.T) {
+	done := make(chan error, 1)
+	h := func(context.Context, *message.Request) *message.Response {
+		return &message.Response{Status: 200, Body: endless{}, Length: -1, Done: func(_ int64, err error) { done <- err }}
+	}
+	o := Options{StallTimeout: 500 * time.Millisecond, MinRate: 1 << 30}
+	_, plain, _ := serve(t, h, o)
+	_, secure := serveTLS(t, h, o)
+	stop := make(chan struct{})
+	defer close(stop)
+	for name, get := range map[string]func() io.Reader{
+		"HTTP/1.1": func() io.Reader {
+			c := dial(t, plain)
+			c.(*net.TCPConn).SetReadBuffer(4 << 10)
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			return c
+		},
+		"HTTP/1.1 over TLS": func() io.Reader {
+			c := dial(t, secure)
+			c.(*net.TCPConn).SetReadBuffer(4 << 10)
+			over := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			io.WriteString(over, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			return over
+		},
+		"HTTP/2": func() io.Reader {
+			answer, err := client2(t).Get("https://" + secure + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { answer.Body.Close() })
+			return answer.Body
+		},
+	} {
+		go slowly(get(), stop)
+		select {
+		case err := <-done:
+			if !errors.Is(err, message.ErrClientGone) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: still writing", name)
+		}
+	}
+}
+
+// Time in which nobody waits for the client is not held against it.
+func TestBackendThatReadsSlowly(t *testing.T) {
+	result := make(chan error, 1)
+	_, at, _ := serve(t, func(_ context.Context, r *message.Request) *message.Response {
+		b := make([]byte, 64<<10)
+		for {
+			_, err := r.Body.Read(b)
+			if err != nil {
+				result <- err
+				return text(200, "ok")
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+	}, Options{StallTimeout: 300 * time.Millisecond, MinRate: 1 << 30})
+	c := dial(t, at)
+	const size = 1 << 20
+	go func() {
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+		c.Write(make([]byte, size))
+	}()
+	if err := <-result; err != io.EOF {
+		t.Error(err)
 	}
 }
 
