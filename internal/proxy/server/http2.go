@@ -214,12 +214,12 @@ func (x *http2Stream) end() {
 	x.mu.Unlock()
 }
 
-// expire has reading or writing end now.
-func (x *http2Stream) expire(set func(time.Time) error) {
+// expire has writing end now.
+func (x *http2Stream) expire() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.ended {
-		set(time.Unix(1, 0))
+		x.control.SetWriteDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -230,6 +230,7 @@ type http2Body struct {
 	request *http.Request
 	pace    http1.Pace
 	timer   *time.Timer
+	waiting bool // for the client; guarded by the stream's lock
 }
 
 func newHTTP2Body(x *http2Stream, r *http.Request) *http2Body {
@@ -242,9 +243,9 @@ func newHTTP2Body(x *http2Stream, r *http.Request) *http2Body {
 func (b *http2Body) Read(p []byte) (int, error) {
 	b.stream.move()
 	before := time.Now()
-	b.timer.Reset(b.stream.patience(&b.pace))
+	b.wait(b.stream.patience(&b.pace))
 	n, err := b.request.Body.Read(p)
-	b.timer.Stop()
+	b.waited()
 	b.pace.Move(n, time.Since(before))
 	return n, http2Fault(err)
 }
@@ -252,14 +253,36 @@ func (b *http2Body) Read(p []byte) (int, error) {
 // Trailer are the fields that the client announced behind the body.
 func (b *http2Body) Trailer() http.Header { return b.request.Trailer }
 
-// stalled is called by the timer.
+// wait begins to wait for the client, for so long.
+func (b *http2Body) wait(d time.Duration) {
+	b.stream.mu.Lock()
+	defer b.stream.mu.Unlock()
+	b.waiting = true
+	b.timer.Reset(d)
+}
+
+func (b *http2Body) waited() {
+	b.stream.mu.Lock()
+	defer b.stream.mu.Unlock()
+	b.waiting = false
+	b.timer.Stop()
+}
+
+// stalled is called by the timer, which may be late: what it was for may have
+// come meanwhile, and the next piece not be asked for yet.
 func (b *http2Body) stalled() {
-	if b.stream.call {
-		quiet := time.Since(time.Unix(0, b.stream.moved.Load()))
-		if left := b.stream.options.StallTimeout - quiet; left > 0 {
+	x := b.stream
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended || !b.waiting {
+		return
+	}
+	if x.call {
+		quiet := time.Since(time.Unix(0, x.moved.Load()))
+		if left := x.options.StallTimeout - quiet; left > 0 {
 			b.timer.Reset(left)
 			return
 		}
 	}
-	b.stream.expire(b.stream.control.SetReadDeadline)
+	x.control.SetReadDeadline(time.Unix(1, 0))
 }

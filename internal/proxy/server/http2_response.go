@@ -45,7 +45,7 @@ func (x *http2Stream) send(method string, r *message.Response) (sent int64, err 
 		return 0, nil
 	}
 	w := http2Writer{stream: x}
-	w.timer = time.AfterFunc(time.Hour, func() { x.expire(x.control.SetWriteDeadline) })
+	w.timer = time.AfterFunc(time.Hour, x.expire)
 	defer w.timer.Stop()
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)

@@ -563,3 +563,39 @@ func TestHTTP2CrowdGivesWay(t *testing.T) {
 		t.Errorf("the busy one's answer %q", body)
 	}
 }
+
+// deadlines is a response's writer that tells how often reading was ended.
+type deadlines struct {
+	http.ResponseWriter
+	reading atomic.Int64
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error {
+	d.reading.Add(1)
+	return nil
+}
+
+// TestHTTP2LateTimer: a timer that finds its piece come neither ends the reading
+// of the next one nor goes on.
+func TestHTTP2LateTimer(t *testing.T) {
+	for _, call := range []bool{false, true} {
+		w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+		o := Options{StallTimeout: time.Hour}.WithDefaults()
+		x := &http2Stream{w: w, control: http.NewResponseController(w), options: &o, call: call}
+		b := newHTTP2Body(x, httptest.NewRequest("POST", "/", strings.NewReader("x")))
+		if _, err := b.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		b.stalled()
+		if w.reading.Load() > 0 || b.timer.Stop() {
+			t.Errorf("call %v: reading was ended %d times", call, w.reading.Load())
+		}
+		b.wait(time.Hour)
+		x.moved.Store(0)
+		b.stalled()
+		if w.reading.Load() != 1 {
+			t.Errorf("call %v: reading was ended %d times when the client is waited for", call, w.reading.Load())
+		}
+		b.waited()
+	}
+}
