@@ -8,18 +8,6 @@ import (
 	"time"
 )
 
-// tunnel is a client's connection that its server has taken over for another
-// protocol.
-type tunnel struct{ *exchange }
-
-func (t *tunnel) Read(p []byte) (int, error)  { return t.cc.in.read(p) }
-func (t *tunnel) Write(p []byte) (int, error) { return t.cc.conn.Write(p) }
-
-func (t *tunnel) Close() error {
-	t.end()
-	return t.cc.conn.Close()
-}
-
 // tunnel answers with status 101 and carries bytes both ways until either side
 // ends, or nothing is sent for as long as the stall timeout.
 func (c *serverConn) tunnel(r *Response) (int64, error) {
