@@ -157,6 +157,7 @@ func TestALB(t *testing.T) {
 		b.modify(t, forwardTo(b.group(t, "empty")))
 		b.answers(t, client, "<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n503", []string{at + "/", "--no-fail", "-w", "%{http_code}"})
 	})
+	t.Run("a request that outlasts its target's deregistration", func(t *testing.T) { b.deregistration(t, m, client) })
 	t.Run("the other target takes over", func(t *testing.T) {
 		b.modify(t, forwardTo(both))
 		becomes(t, true, client.curlTo(t, b.nodes[0].address))
