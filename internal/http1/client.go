@@ -292,7 +292,9 @@ func (cc *clientConn) exchange(ctx context.Context, r *Request, spent time.Durat
 		if err != nil {
 			x.end()
 			cc.close()
-			x.sender.Wait()
+			if cc.client.abortion() == nil { // else nobody waits for the client's next piece
+				x.sender.Wait()
+			}
 			err = x.cause(err)
 		}
 	}()
