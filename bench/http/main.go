@@ -36,7 +36,7 @@ type options struct {
 
 func main() {
 	var o options
-	only := flag.String("case", "", "measure these `cases` only, separated by commas; "+idleCase+" is the memory with many connections")
+	only := flag.String("case", "", "measure these `cases` only, separated by commas; "+idleCase+" is the memory with many connections, "+floodsCase+" what slow clients cost others")
 	peers := flag.String("peers", "", "measure these `contestants` only, separated by commas")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many `times` everything is measured, in turn")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long one load lasts, in whole seconds")
@@ -158,12 +158,23 @@ func (n *network) run(ctx context.Context, r *report.Report, subjects []*subject
 			}
 		}
 	}
-	if !chosen(o.cases, idleCase) {
+	if chosen(o.cases, idleCase) {
+		for _, s := range subjects {
+			if err := n.idle(ctx, r, s); err != nil {
+				return fmt.Errorf("%s of %s: %w", idleCase, s.name, err)
+			}
+		}
+	}
+	if !chosen(o.cases, floodsCase) {
 		return nil
 	}
+	program, err := n.build(ctx, "flood")
+	if err != nil {
+		return err
+	}
 	for _, s := range subjects {
-		if err := n.idle(ctx, r, s); err != nil {
-			return fmt.Errorf("%s of %s: %w", idleCase, s.name, err)
+		if err := n.floods(ctx, r, s, program, o); err != nil {
+			return fmt.Errorf("%s of %s: %w", floodsCase, s.name, err)
 		}
 	}
 	return nil

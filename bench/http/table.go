@@ -35,6 +35,12 @@ var titles = []struct{ metric, title string }{
 	{"allocated_bytes", "bytes allocated per request"},
 	{"idle_pss_mb", fmt.Sprintf("resident memory with %d idle connections (PSS), MB", idleConnections)},
 	{"rest_pss_mb", "resident memory before, MB"},
+	{"flood_p50_us", "latency of other clients under a flood, median, µs"},
+	{"flood_p99_us", "latency of other clients under a flood, 99 %, µs"},
+	{"flood_ratio", "of which 99 %, as a part of undisturbed"},
+	{"flood_open", "connections of the flood at the end"},
+	{"flood_closed", "connections of the flood that were closed"},
+	{"flood_errors", "failed requests of other clients"},
 	{"errors", "failed requests"},
 }
 

@@ -4,7 +4,7 @@ package http1
 func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns)
+	return len(s.crowd.conns)
 }
 
 // Connections is how many there are now, with those that are being opened.

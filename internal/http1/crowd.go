@@ -1,28 +1,24 @@
 package http1
 
 import (
-	"cmp"
+	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A server that has all the connections it may have closes some that wait for
-// their clients when a new one comes, so that nobody is kept out by clients that
+// A server that has all the connections it may have closes one that waits for
+// its client when a new one comes, so that nobody is kept out by clients that
 // connect and are silent, or send their heads byte by byte. Requests under way
 // are left alone: if there is nothing else, new connections wait.
 
-// Connections are closed by the batch, since looking for them takes time: a
-// batch is one of batchOf of all. Those closed are given time to end, but may be
-// no more than one of leavingOf while others take their places.
-const (
-	batchOf   = 32
-	leavingOf = 8
-)
+// crowdSample is among how many connections, taken at random, the one is chosen
+// that gives way. Looking at all of them takes milliseconds, in which a server
+// with one CPU does nothing else.
+const crowdSample = 64
 
 // crowdPause is how long a new connection waits for room before that is looked
 // for again, unless another connection ends.
@@ -30,6 +26,74 @@ const crowdPause = 50 * time.Millisecond
 
 // crowdTold is how often a crowd is logged.
 const crowdTold = 10 * time.Second
+
+// crowd is the connections of a server; the server's lock guards it.
+type crowd struct {
+	conns   []*serverConn
+	of      map[netip.Addr]int // how many each client has
+	leaving int                // how many have given way, and not ended yet
+	told    int64              // when it was last logged that some had to, by clock; 0 is never
+}
+
+func (w *crowd) add(c *serverConn) {
+	c.place = len(w.conns)
+	w.conns = append(w.conns, c)
+	w.of[c.client()]++
+}
+
+// remove takes out a connection.
+func (w *crowd) remove(c *serverConn) {
+	last := len(w.conns) - 1
+	w.conns[c.place] = w.conns[last]
+	w.conns[c.place].place = c.place
+	w.conns[last] = nil
+	w.conns = w.conns[:last]
+	if client := c.client(); w.of[client] > 1 {
+		w.of[client]--
+	} else {
+		delete(w.of, client)
+	}
+	if c.leaving {
+		w.leaving--
+	}
+}
+
+// staying is how many connections have not given way.
+func (w *crowd) staying() int { return len(w.conns) - w.leaving }
+
+// makeRoom closes one connection that waits for its client, if one is found.
+func (w *crowd) makeRoom() {
+	var worst *serverConn
+	for range crowdSample {
+		c := w.conns[rand.IntN(len(w.conns))]
+		if !c.leaving && c.waits(c.state.Load()) && (worst == nil || w.worse(c, worst)) {
+			worst = c
+		}
+	}
+	if worst != nil && worst.giveWay() {
+		worst.leaving = true
+		w.leaving++
+	}
+}
+
+// worse tells whether a connection should rather give way than another: its
+// client has more, or it has been silent for longer.
+func (w *crowd) worse(c, than *serverConn) bool {
+	if a, b := w.of[c.client()], w.of[than.client()]; a != b {
+		return a > b
+	}
+	return c.since() < than.since()
+}
+
+// most is the client with the most connections.
+func (w *crowd) most() (client netip.Addr, count int) {
+	for c, n := range w.of {
+		if n > count {
+			client, count = c, n
+		}
+	}
+	return client, count
+}
 
 // admit takes an accepted connection in once there is room. It fails when the
 // server ends.
@@ -50,7 +114,8 @@ func (s *Server) admit(c *serverConn) bool {
 
 // take takes a connection in if there is or can be made room for it. One that
 // was accepted while the listener was being closed is served as others are: its
-// client may have sent a request.
+// client may have sent a request. Those that have given way are given time to
+// end, but may be no more than an eighth of all.
 func (s *Server) take(c *serverConn) (taken, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,78 +123,31 @@ func (s *Server) take(c *serverConn) (taken, ended bool) {
 		return false, true
 	}
 	limit := s.options.MaxConnections
-	if len(s.conns)-s.leaving >= limit && s.leaving <= limit/leavingOf {
-		s.makeRoom(max(1, limit/batchOf))
+	if s.crowd.staying() >= limit {
+		s.tellCrowd()
+		if s.crowd.leaving <= limit/8 {
+			s.crowd.makeRoom()
+		}
 	}
-	if len(s.conns)-s.leaving >= limit {
+	if s.crowd.staying() >= limit {
 		return false, false
 	}
-	s.conns[c] = struct{}{}
+	s.crowd.add(c)
 	return true, false
 }
 
-// makeRoom closes up to n connections that wait for their clients, with the lock
-// held. It takes of those clients that have most connections, and the longest
-// silent ones first.
-func (s *Server) makeRoom(n int) {
+func (s *Server) tellCrowd() {
 	now := clock()
-	of := map[netip.Addr]int{} // connections of each client
-	var waiting []waitingConn
-	for c := range s.conns {
-		if c.leaving {
-			continue
-		}
-		client := c.conn.Client.Addr()
-		of[client]++
-		if c.waits(c.state.Load()) {
-			waiting = append(waiting, waitingConn{c, client, c.since(), 0})
-		}
+	if s.crowd.told != 0 && now-s.crowd.told < int64(crowdTold) {
+		return
 	}
-	closed := 0
-	for _, w := range choose(waiting, of, n) {
-		if w.conn.giveWay() {
-			w.conn.leaving = true
-			closed++
-		}
-	}
-	s.leaving += closed
-	if s.told == 0 || now-s.told >= int64(crowdTold) {
-		s.told = now
-		client, count := most(of)
-		s.options.Log.Warn("connection limit reached: connections that wait for requests give way to new ones",
-			"connections", len(s.conns), "waiting", len(waiting), "most", count, "of", client)
-	}
+	s.crowd.told = now
+	client, count := s.crowd.most()
+	s.options.Log.Warn("connection limit reached: connections that wait for requests give way to new ones",
+		"connections", len(s.crowd.conns), "most", count, "of", client)
 }
 
-// waitingConn is a connection that may be closed.
-type waitingConn struct {
-	conn   *serverConn
-	client netip.Addr
-	since  int64 // when it was heard of last, by clock
-	rank   int   // how many connections its client has left if those silent for longer are closed
-}
-
-// choose chooses up to n connections to close. of is how many each client has,
-// busy ones included.
-func choose(waiting []waitingConn, of map[netip.Addr]int, n int) []waitingConn {
-	slices.SortFunc(waiting, func(a, b waitingConn) int { return cmp.Compare(a.since, b.since) })
-	for i := range waiting {
-		w := &waiting[i]
-		w.rank = of[w.client]
-		of[w.client]--
-	}
-	slices.SortStableFunc(waiting, func(a, b waitingConn) int { return cmp.Compare(b.rank, a.rank) })
-	return waiting[:min(n, len(waiting))]
-}
-
-func most(of map[netip.Addr]int) (client netip.Addr, count int) {
-	for c, n := range of {
-		if n > count {
-			client, count = c, n
-		}
-	}
-	return client, count
-}
+func (c *serverConn) client() netip.Addr { return c.conn.Client.Addr() }
 
 // waits tells whether a connection in a state waits for its client, with no
 // request under way.

@@ -2,14 +2,12 @@ package http1
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"maps"
 	"math/big"
@@ -82,11 +80,8 @@ func TestCrowdGivesWay(t *testing.T) {
 				keep(dialFrom(t, "127.0.0.4", at)).ask(t)
 			}
 			other.ask(t)
-			if _, err := crowd[0].Read(make([]byte, 1)); err == nil {
-				t.Error("the oldest of the crowd is still served")
-			}
 			s.mu.Lock()
-			if n := len(s.conns) - s.leaving; n > limit {
+			if n := s.crowd.staying(); n > limit {
 				t.Errorf("%d connections", n)
 			}
 			s.mu.Unlock()
@@ -246,58 +241,80 @@ func receive(t *testing.T, c net.Conn, b []byte) string {
 	return string(b[:n])
 }
 
-// Connections are taken of those clients that have most, so that these are left
-// with as many as the others at least, and the longest silent first.
-func TestChoose(t *testing.T) {
+// Of a sample, the connection gives way whose client has most, and of that one's
+// the one that was silent for longest. Those with requests stay.
+func TestMakeRoom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		of := map[netip.Addr]int{}
-		var waiting []waitingConn
-		for i, busy := range rapid.SliceOfN(rapid.IntRange(0, 5), 1, 6).Draw(t, "busy") {
-			client := netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", i))
-			ages := rapid.SliceOfN(rapid.Int64Range(1, 50), 0, 12).Draw(t, "since")
-			for _, since := range ages {
-				waiting = append(waiting, waitingConn{conn: &serverConn{}, client: client, since: since})
+		w := crowd{of: map[netip.Addr]int{}}
+		s := NewServer(echo, Options{})
+		for _, x := range rapid.SliceOfN(rapid.Custom(func(t *rapid.T) [3]int {
+			return [3]int{rapid.IntRange(0, 3).Draw(t, "client"), rapid.IntRange(1, 50).Draw(t, "since"), rapid.IntRange(0, 1).Draw(t, "busy")}
+		}), 1, 12).Draw(t, "connections") {
+			a, z := net.Pipe()
+			defer z.Close()
+			c := newServerConn(s, a, nil)
+			c.conn.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(x[0])}), 1)
+			c.accepted = int64(x[1])
+			if x[2] == 1 {
+				c.state.Store(connActive)
 			}
-			of[client] = busy + len(ages)
+			w.add(c)
 		}
-		n := rapid.IntRange(1, 40).Draw(t, "n")
-		all := slices.Clone(waiting)
-		left := map[netip.Addr]int{}
-		for client, count := range of {
-			left[client] = count
-		}
-		chosen := choose(waiting, of, n)
-		if len(chosen) != min(n, len(all)) {
-			t.Fatalf("%d of %d chosen, asked for %d", len(chosen), len(all), n)
-		}
-		isChosen := map[*serverConn]bool{}
-		youngest := map[netip.Addr]int64{}
-		for _, w := range chosen {
-			if isChosen[w.conn] {
-				t.Fatal("one is chosen twice")
-			}
-			isChosen[w.conn] = true
-			left[w.client]--
-			youngest[w.client] = max(youngest[w.client], w.since)
-		}
-		for _, w := range all {
-			if isChosen[w.conn] {
-				continue
-			}
-			if w.since < youngest[w.client] {
-				t.Fatalf("of %s, one silent since %d is left, one since %d is not", w.client, w.since, youngest[w.client])
-			}
-			for client := range youngest {
-				if left[w.client] > left[client]+1 {
-					t.Fatalf("%s is left with %d, %s, which may lose more, with %d", client, left[client], w.client, left[w.client])
+		for w.staying() > 0 {
+			before := w.leaving
+			for range 50 { // in a sample of one's own size, some may be missing
+				if w.makeRoom(); w.leaving > before {
+					break
 				}
+			}
+			if w.leaving == before {
+				break
+			}
+		}
+		clients := map[netip.Addr]int{}
+		for _, c := range slices.Clone(w.conns) {
+			if busy := c.state.Load() == connActive; busy == c.leaving {
+				t.Fatalf("busy %v, closed %v", busy, c.leaving)
+			}
+			if c.leaving {
+				w.remove(c)
+			} else {
+				clients[c.client()]++
+			}
+		}
+		if w.leaving != 0 || len(w.conns) != w.staying() || !maps.Equal(w.of, clients) {
+			t.Fatalf("%d leaving, %v by client, want %v", w.leaving, w.of, clients)
+		}
+		for i, c := range w.conns {
+			if c.place != i {
+				t.Fatalf("a connection at %d takes itself to be at %d", i, c.place)
 			}
 		}
 	})
 }
 
-// BenchmarkMakeRoom is what a batch costs among as many connections as there may
-// be.
+func TestWorse(t *testing.T) {
+	w := crowd{of: map[netip.Addr]int{}}
+	conn := func(client string, since int64) *serverConn {
+		c := &serverConn{accepted: since}
+		c.conn.Client = netip.MustParseAddrPort(client + ":1")
+		w.add(c)
+		return c
+	}
+	one, old, young := conn("10.0.0.1", 1), conn("10.0.0.2", 2), conn("10.0.0.2", 3)
+	if !w.worse(old, one) || w.worse(one, old) {
+		t.Error("the client with fewer connections loses one")
+	}
+	if !w.worse(old, young) || w.worse(young, old) {
+		t.Error("the connection that was heard of later is closed")
+	}
+	w.remove(old)
+	if !w.worse(one, young) {
+		t.Error("among clients with as many connections, age does not count")
+	}
+}
+
+// BenchmarkMakeRoom is what a connection costs beyond the limit.
 func BenchmarkMakeRoom(b *testing.B) {
 	s := NewServer(echo, Options{})
 	for i := range s.options.MaxConnections {
@@ -306,14 +323,16 @@ func BenchmarkMakeRoom(b *testing.B) {
 		c := newServerConn(s, a, nil)
 		c.conn.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i % 7), byte(i)}), 1)
 		c.accepted = int64(i)
-		s.conns[c] = struct{}{}
+		s.crowd.add(c)
 	}
-	all := slices.SortedFunc(maps.Keys(s.conns), func(a, b *serverConn) int { return cmp.Compare(a.accepted, b.accepted) })
 	for b.Loop() {
-		s.makeRoom(s.options.MaxConnections / batchOf)
-		for _, c := range all {
-			c.leaving = false
-			c.state.Store(connNew)
+		s.crowd.makeRoom()
+		for _, c := range s.crowd.conns {
+			if c.leaving {
+				c.leaving = false
+				c.state.Store(connNew)
+				break
+			}
 		}
 	}
 }

@@ -22,7 +22,8 @@ type Options struct {
 	MinRate       int64         // of a body in bytes a second, either way, over all; default 1024; see Pace
 	// MaxConnections is how many may be open at a time; default 10,000. When
 	// there are as many, ones that wait for their clients are closed in favour of
-	// new ones, first of those clients' that have most.
+	// new ones, rather of those clients' that have most, and rather the ones that
+	// have been silent for longest.
 	MaxConnections int
 	// Connect, if set, makes what each request of a connection finds as its
 	// Conn.Value. It is called when the connection was accepted.
@@ -84,9 +85,7 @@ type Server struct {
 	closed    bool
 	aborted   bool // patience has ended
 	listeners map[net.Listener]struct{}
-	conns     map[*serverConn]struct{}
-	leaving   int           // of conns, that have given way to others
-	told      int64         // when it was last logged that some had to, by clock; 0 is never
+	crowd     crowd
 	room      chan struct{} // has an element when a connection has ended
 	emptied   chan struct{} // closed when nothing is accepted any more, and the last connection has ended
 }
@@ -97,7 +96,7 @@ func NewServer(h Handler, o Options) *Server {
 	return &Server{
 		handler: h, options: o,
 		closing: make(chan struct{}), room: make(chan struct{}, 1), emptied: make(chan struct{}),
-		listeners: map[net.Listener]struct{}{}, conns: map[*serverConn]struct{}{},
+		listeners: map[net.Listener]struct{}{}, crowd: crowd{of: map[netip.Addr]int{}},
 	}
 }
 
@@ -206,10 +205,7 @@ func (s *Server) untrack(l net.Listener) {
 func (s *Server) remove(c *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if c.leaving {
-		s.leaving--
-	}
+	s.crowd.remove(c)
 	select {
 	case s.room <- struct{}{}:
 	default:
@@ -219,7 +215,7 @@ func (s *Server) remove(c *serverConn) {
 
 // checkEmpty is called with the lock held when something has ended.
 func (s *Server) checkEmpty() {
-	if s.closed && len(s.conns) == 0 && len(s.listeners) == 0 {
+	if s.closed && len(s.crowd.conns) == 0 && len(s.listeners) == 0 {
 		close(s.emptied)
 	}
 }
@@ -247,7 +243,7 @@ func (s *Server) end(ctx context.Context, dismiss bool) error {
 		s.checkEmpty()
 	}
 	if dismiss && s.dismissed.CompareAndSwap(false, true) {
-		for c := range s.conns {
+		for _, c := range s.crowd.conns {
 			c.dismiss()
 		}
 	}
@@ -259,7 +255,7 @@ func (s *Server) end(ctx context.Context, dismiss bool) error {
 	}
 	s.mu.Lock()
 	s.aborted = true
-	for c := range s.conns {
+	for _, c := range s.crowd.conns {
 		c.abort(ErrShutdown)
 	}
 	s.mu.Unlock()

@@ -41,7 +41,9 @@ type serverConn struct {
 	ctx      *connContext
 	watch    watch
 
-	leaving bool // it has given way to another; the server's lock guards it
+	// Its part of the server's crowd, under the server's lock.
+	place   int
+	leaving bool // it has given way to another
 
 	request Request
 	fields  [24]Field    // storage for the header of most requests
