@@ -29,6 +29,7 @@ type doors struct {
 	log     *slog.Logger
 
 	accepted atomic.Uint64 // connections
+	gaveWay  atomic.Uint64 // of them, to others
 	serving  sync.WaitGroup
 	mu       sync.Mutex
 	open     map[uint16]*door
@@ -108,6 +109,7 @@ func (d *doors) serve(s *socket, port uint16, secure bool) *door {
 		MaxHeader:       maxHeader + 8<<10,
 		Refuse:          d.refuse,
 		HandshakeFailed: func(client netip.AddrPort, err error) { d.failed(port, client, err) },
+		GaveWay:         func() { d.gaveWay.Add(1) },
 		Connect: func(_, _ netip.AddrPort) any {
 			d.accepted.Add(1)
 			return &connection{arrived: time.Now()}

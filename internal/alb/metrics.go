@@ -85,6 +85,7 @@ func (d *doors) count(m *config.Metrics) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	m.NewConnections += d.accepted.Load()
+	m.RejectedConnections += d.gaveWay.Load()
 	for _, o := range d.open {
 		m.ActiveConnections += o.server.Connections()
 	}

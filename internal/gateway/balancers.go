@@ -28,6 +28,7 @@ var (
 
 	ownDesc       = balancerDesc("elb_responses_total", "Responses that no target gave, by the first digit of the status.", append(nodeLabels[:2:2], "class"))
 	newDesc       = balancerDesc("new_connections_total", "Connections opened by clients and to targets.", nodeLabels)
+	rejectedDesc  = balancerDesc("rejected_connections_total", "Connections that were closed in favour of new ones, because there were too many.", nodeLabels)
 	activeDesc    = balancerDesc("active_connections", "Connections of clients and to targets.", nodeLabels)
 	chosenDesc    = balancerDesc("requests_total", "Requests for which a target was chosen.", groupLabels)
 	targetDesc    = balancerDesc("target_responses_total", "Responses of targets, by the first digit of the status.", append(groupLabels[:3:3], "class"))
@@ -43,7 +44,7 @@ func balancerDesc(name, help string, labels []string) *prometheus.Desc {
 
 // Describe is a method of prometheus.Collector.
 func (b *balancers) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ownDesc, newDesc, activeDesc, chosenDesc, targetDesc, timeDesc, failedDesc, healthyDesc, unhealthyDesc} {
+	for _, d := range []*prometheus.Desc{ownDesc, newDesc, rejectedDesc, activeDesc, chosenDesc, targetDesc, timeDesc, failedDesc, healthyDesc, unhealthyDesc} {
 		to <- d
 	}
 }
@@ -69,6 +70,7 @@ func (b *balancers) Collect(to chan<- prometheus.Metric) {
 			counter(ownDesc, n.ELBResponses[class], append(node[:2:2], classNames[class])...)
 		}
 		counter(newDesc, n.NewConnections, node...)
+		counter(rejectedDesc, n.RejectedConnections, node...)
 		gauge(activeDesc, n.ActiveConnections, node...)
 		for arn, g := range n.Groups {
 			labels := append(node[:2:2], nameOf(arn))

@@ -21,7 +21,7 @@ func TestBalancerMetrics(t *testing.T) {
 	nodes := []albconfig.NodeMetrics{{
 		LoadBalancer: "arn:aws:elasticloadbalancing:us-east-1:111111111111:loadbalancer/app/shop/50dc6c495c0c9188", Zone: "us-east-1a",
 		Metrics: albconfig.Metrics{
-			ELBResponses: albconfig.Statuses{2: 9, 4: 2, 5: 1}, NewConnections: 7, ActiveConnections: 3,
+			ELBResponses: albconfig.Statuses{2: 9, 4: 2, 5: 1}, NewConnections: 7, RejectedConnections: 2, ActiveConnections: 3,
 			Groups: map[string]albconfig.GroupMetrics{"arn:aws:elasticloadbalancing:us-east-1:111111111111:targetgroup/tg/73e2d6bc24d8a067": {
 				Requests: 6, Responses: albconfig.Statuses{2: 4, 5: 1}, ResponseTime: took.Counts(), ConnectionErrors: 1, Healthy: 2, Unhealthy: 1,
 			}},
@@ -32,7 +32,7 @@ func TestBalancerMetrics(t *testing.T) {
 	const node, group = " us-east-1a app/shop/50dc6c495c0c9188", " us-east-1a app/shop/50dc6c495c0c9188 targetgroup/tg/73e2d6bc24d8a067"
 	want := map[string]float64{
 		"elb_responses_total us-east-1a 3xx app/shop/50dc6c495c0c9188": 0, "elb_responses_total us-east-1a 4xx app/shop/50dc6c495c0c9188": 2,
-		"elb_responses_total us-east-1a 5xx app/shop/50dc6c495c0c9188": 1, "new_connections_total" + node: 7, "active_connections" + node: 3,
+		"elb_responses_total us-east-1a 5xx app/shop/50dc6c495c0c9188": 1, "new_connections_total" + node: 7, "rejected_connections_total" + node: 2, "active_connections" + node: 3,
 		"requests_total" + group: 6, "target_response_time_seconds" + group: 1, "target_connection_errors_total" + group: 1,
 		"healthy_hosts" + group: 2, "unhealthy_hosts" + group: 1,
 	}

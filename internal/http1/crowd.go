@@ -61,8 +61,9 @@ func (w *crowd) remove(c *serverConn) {
 // staying is how many connections have not given way.
 func (w *crowd) staying() int { return len(w.conns) - w.leaving }
 
-// makeRoom closes one connection that waits for its client, if one is found.
-func (w *crowd) makeRoom() {
+// makeRoom closes one connection that waits for its client, and tells whether one
+// was found.
+func (w *crowd) makeRoom() bool {
 	var worst *serverConn
 	for range crowdSample {
 		c := w.conns[rand.IntN(len(w.conns))]
@@ -70,10 +71,12 @@ func (w *crowd) makeRoom() {
 			worst = c
 		}
 	}
-	if worst != nil && worst.giveWay() {
-		worst.leaving = true
-		w.leaving++
+	if worst == nil || !worst.giveWay() {
+		return false
 	}
+	worst.leaving = true
+	w.leaving++
+	return true
 }
 
 // worse tells whether a connection should rather give way than another: its
@@ -125,8 +128,8 @@ func (s *Server) take(c *serverConn) (taken, ended bool) {
 	limit := s.options.MaxConnections
 	if s.crowd.staying() >= limit {
 		s.tellCrowd()
-		if s.crowd.leaving <= limit/8 {
-			s.crowd.makeRoom()
+		if s.crowd.leaving <= limit/8 && s.crowd.makeRoom() && s.options.GaveWay != nil {
+			s.options.GaveWay()
 		}
 	}
 	if s.crowd.staying() >= limit {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,7 +68,11 @@ func TestCrowdGivesWay(t *testing.T) {
 	const limit = 40
 	for name, do := range crowds {
 		t.Run(name, func(t *testing.T) {
-			s, at := start(t, echo, Options{MaxConnections: limit, HeaderTimeout: time.Hour, IdleTimeout: time.Hour})
+			var gaveWay atomic.Int64
+			s, at := start(t, echo, Options{
+				MaxConnections: limit, HeaderTimeout: time.Hour, IdleTimeout: time.Hour,
+				GaveWay: func() { gaveWay.Add(1) },
+			})
 			other := keep(dialFrom(t, "127.0.0.2", at))
 			other.ask(t)
 			var crowd []net.Conn
@@ -85,6 +90,9 @@ func TestCrowdGivesWay(t *testing.T) {
 				t.Errorf("%d connections", n)
 			}
 			s.mu.Unlock()
+			if n := gaveWay.Load(); n < 3*limit/2 || n > 3*limit+limit/2 {
+				t.Errorf("%d are said to have given way", n)
+			}
 		})
 	}
 }

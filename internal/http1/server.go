@@ -25,6 +25,8 @@ type Options struct {
 	// new ones, rather of those clients' that have most, and rather the ones that
 	// have been silent for longest.
 	MaxConnections int
+	// GaveWay, if set, is told of each that was closed so. It must not wait.
+	GaveWay func()
 	// Connect, if set, makes what each request of a connection finds as its
 	// Conn.Value. It is called when the connection was accepted.
 	Connect func(client, server netip.AddrPort) any

@@ -8,8 +8,10 @@ type Metrics struct {
 	ELBResponses   Statuses `json:"elbResponses"` // HTTPCode_ELB_*: of the balancer's own
 	NewConnections uint64   `json:"newConnections"`
 	// ActiveConnections are those of clients and to targets, as are the new ones.
-	ActiveConnections int                     `json:"activeConnections"`
-	Groups            map[string]GroupMetrics `json:"groups"` // by ARN
+	ActiveConnections int `json:"activeConnections"`
+	// RejectedConnections gave way to others, when there were too many.
+	RejectedConnections uint64                  `json:"rejectedConnections"`
+	Groups              map[string]GroupMetrics `json:"groups"` // by ARN
 }
 
 // GroupMetrics are those of a target group.
