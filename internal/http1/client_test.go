@@ -132,21 +132,21 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // The context ends an exchange wherever it is.
 func TestContext(t *testing.T) {
 	for _, text := range []string{"", "HTTP/1.1 200 OK\r\nContent-Len", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"} {
+		ctx, cancel := context.WithCancel(context.Background())
 		c := testClient(backend(t, func(conn net.Conn, r *bufio.Reader) {
 			take(r)
 			io.WriteString(conn, text)
+			time.AfterFunc(50*time.Millisecond, cancel) // mostly, the client has got that far
 			io.Copy(io.Discard, r)
 		}))
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		a, err := c.Do(ctx, "", get())
 		if err == nil {
 			_, err = io.ReadAll(a.Body)
 			a.Body.Close()
 		}
-		if err != context.DeadlineExceeded {
+		if err != context.Canceled {
 			t.Errorf("%q: %v", text, err)
 		}
-		cancel()
 	}
 }
 
@@ -174,13 +174,14 @@ func TestIdle(t *testing.T) {
 func TestKeptBeyondTimeout(t *testing.T) {
 	_, at := start(t, echo, Options{})
 	c := testClient(at)
-	for range 3 {
-		r := get()
-		r.Timeout = 50 * time.Millisecond
-		if _, err := do(c, r); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * r.Timeout)
+	r := get()
+	r.Timeout = 500 * time.Millisecond // within which a busy machine answers, too
+	if _, err := do(c, r); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(r.Timeout * 6 / 5)
+	if _, err := do(c, r); err != nil {
+		t.Fatal(err)
 	}
 }
 

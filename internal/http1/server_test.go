@@ -347,6 +347,7 @@ func TestLateLooks(t *testing.T) {
 		clients.Go(func() {
 			r := bufio.NewReader(c)
 			for i := range 30 {
+				c.SetDeadline(time.Now().Add(10 * time.Second)) // for each: a busy machine needs long for all
 				fmt.Fprintf(c, "POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", i, i%2, "x"[:i%2])
 				a, err := http.ReadResponse(r, nil)
 				if err != nil {
@@ -367,9 +368,9 @@ func TestLateLooks(t *testing.T) {
 func TestKeptBeyondStall(t *testing.T) {
 	_, at := start(t, func(_ context.Context, r *Request) *Response {
 		io.Copy(io.Discard, r.Body)
-		<-time.After(100 * time.Millisecond)
+		<-time.After(600 * time.Millisecond)
 		return text("ok")
-	}, Options{StallTimeout: 50 * time.Millisecond})
+	}, Options{StallTimeout: 500 * time.Millisecond}) // within which a busy machine's client sends, too
 	c := dial(t, at)
 	r := bufio.NewReader(c)
 	for range 2 {
