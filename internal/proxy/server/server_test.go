@@ -158,10 +158,11 @@ func TestConnectionAfterBody(t *testing.T) {
 		}, Options{StallTimeout: 100 * time.Millisecond})
 		c := dial(t, at)
 		inner := "DELETE /smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
-		fmt.Fprintf(c, "POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(inner))
+		first := fmt.Sprintf("POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(inner))
 		if read {
-			io.WriteString(c, inner)
+			first += inner
 		}
+		io.WriteString(c, first)
 		r := bufio.NewReader(c)
 		response, err := http.ReadResponse(r, nil)
 		if err != nil || response.Close == read {
