@@ -225,7 +225,7 @@ func TestGRPC(t *testing.T) {
 		if err := <-target.ended; status.Code(err) != codes.Canceled {
 			t.Error(err)
 		}
-		ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second) // a call comes to the target within it, also on a busy machine
 		defer cancel()
 		if s, err = client.FullDuplexCall(ctx); err != nil {
 			t.Fatal(err)
@@ -279,11 +279,11 @@ func (l *lockedBuffer) find(t *testing.T, path string) string {
 func TestGRPCSilence(t *testing.T) {
 	target := startGRPC(t, "a")
 	n, c, i := grpcNode(t, config.GRPC, nil, target)
-	c.Attributes.IdleTimeoutSeconds = 1
+	c.Attributes.IdleTimeoutSeconds = 2 // far from what lies between two messages, also on a busy machine
 	n.apply(c)
 	client := n.dial(t, i)
 	slow := &grpc_testing.StreamingOutputCallRequest{}
-	for range 8 {
+	for range 9 {
 		slow.ResponseParameters = append(slow.ResponseParameters, &grpc_testing.ResponseParameters{Size: 1, IntervalUs: 300_000})
 	}
 	down, err := client.StreamingOutputCall(t.Context(), slow)
@@ -299,16 +299,16 @@ func TestGRPCSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	for range 8 {
+	for range 9 {
 		if err := up.Send(&grpc_testing.StreamingInputCallRequest{Payload: payload(1)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
 	}
-	if sum, err := up.CloseAndRecv(); err != nil || sum.AggregatedPayloadSize != 8 {
+	if sum, err := up.CloseAndRecv(); err != nil || sum.AggregatedPayloadSize != 9 {
 		t.Errorf("after %v: %v, %v", time.Since(start), sum, err)
 	}
-	for i := range 8 {
+	for i := range 9 {
 		if _, err := down.Recv(); err != nil {
 			t.Fatalf("message %d: %v", i, err)
 		}
