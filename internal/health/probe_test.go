@@ -276,7 +276,7 @@ func TestCheckerWithRealTargets(t *testing.T) {
 			c := probeOf(address, []string{"TCP", "HTTP"}[target%2])
 			c.Source = netip.AddrFrom4([4]byte{127, 0, 1, byte(10 + node)})
 			c.Target, c.Port, c.Node = fmt.Sprint(target), 80, fmt.Sprint(node)
-			c.Interval, c.HealthyThreshold, c.UnhealthyThreshold = 100*time.Millisecond, 2, 2
+			c.Interval, c.HealthyThreshold, c.UnhealthyThreshold = 500*time.Millisecond, 2, 2
 			config.Checks = append(config.Checks, c)
 		}
 	}
