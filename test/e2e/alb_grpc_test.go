@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -68,7 +69,9 @@ func TestALBHTTP2(t *testing.T) {
 
 	t.Run("targets are checked by their protocol", func(t *testing.T) {
 		for _, group := range []string{web, calls} {
-			waiter := elbv2.NewTargetInServiceWaiter(a.AWS.ELB)
+			waiter := elbv2.NewTargetInServiceWaiter(a.AWS.ELB, func(o *elbv2.TargetInServiceWaiterOptions) {
+				o.MinDelay, o.MaxDelay = 100*time.Millisecond, 100*time.Millisecond // not the SDK's 15 s
+			})
 			if err := waiter.Wait(t.Context(), &elbv2.DescribeTargetHealthInput{TargetGroupArn: &group}, patience); err != nil {
 				t.Fatal(err)
 			}

@@ -233,7 +233,9 @@ func requestCertificate(t *testing.T, s *machine.Site, name string, others ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiter := acm.NewCertificateValidatedWaiter(s.AWS.ACM)
+	waiter := acm.NewCertificateValidatedWaiter(s.AWS.ACM, func(o *acm.CertificateValidatedWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 100*time.Millisecond // not the SDK's minute
+	})
 	if err := waiter.Wait(t.Context(), &acm.DescribeCertificateInput{CertificateArn: c.CertificateArn}, patience); err != nil {
 		t.Fatal(err)
 	}
