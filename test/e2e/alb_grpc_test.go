@@ -104,7 +104,8 @@ func TestALBHTTP2(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(logs, b.nodes[0].eni+".log"))
 			return err == nil && line.Match(text), string(text)
 		})
-		if out, err := call("rpc_soak", "-soak_num_threads", "16", "-soak_iterations", "320", "-soak_request_size", "100000", "-soak_response_size", "100000", "-soak_overall_timeout_seconds", "30"); err != nil {
+		if out, err := call("rpc_soak", "-soak_num_threads", "16", "-soak_iterations", "160", "-soak_request_size", "100000", "-soak_response_size", "100000",
+			"-soak_overall_timeout_seconds", "120", "-soak_per_iteration_max_acceptable_latency_ms", "20000"); err != nil {
 			t.Errorf("%v %s", err, out)
 		}
 	})
