@@ -230,7 +230,7 @@ func (in *input) scan(limit int) (head string, whole bool, err error) {
 		if size > limit {
 			return "", false, errHead(limit)
 		}
-		head = string(data[:size])
+		head = headOf(data[:size])
 		in.r += size
 		return head, true, nil
 	}
