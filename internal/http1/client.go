@@ -283,19 +283,21 @@ func (cc *clientConn) quiet() (open bool) {
 // some may be spent. fresh tells, with an error, that nothing of a response had
 // come.
 func (cc *clientConn) exchange(ctx context.Context, r *Request, spent time.Duration) (response *Response, fresh bool, err error) {
-	x := &exchange{cc: cc, request: r, ctx: ctx, wait: r.Timeout}
+	x := r.Room.take()
+	x.cc, x.request, x.ctx, x.wait = cc, r, ctx, r.Timeout
 	if r.Timeout > 0 {
 		x.wait = max(time.Millisecond, r.Timeout-spent)
 	}
 	cc.exchanging = x
 	defer func() {
 		if err != nil {
-			x.end()
+			free := x.end()
 			cc.close()
 			if cc.client.abortion() == nil { // else nobody waits for the client's next piece
 				x.sender.Wait()
 			}
 			err = x.cause(err)
+			x.free = free
 		}
 	}()
 	if !x.begin() {

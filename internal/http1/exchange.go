@@ -45,6 +45,26 @@ type exchange struct {
 	keep     bool // the connection may serve another request
 	over     atomic.Bool
 	close    sync.Once
+	free     bool // it has ended, and neither its context nor a sender holds it
+}
+
+// Room is the memory of an exchange with a server. It may serve another one when
+// nobody looks at the response any more, whose body must be closed or read to
+// its end.
+type Room struct{ exchange *exchange }
+
+// take is memory that is free: an exchange that something else may still hold
+// keeps its own.
+func (r *Room) take() *exchange {
+	if r == nil {
+		return new(exchange)
+	}
+	if r.exchange == nil || !r.exchange.free {
+		r.exchange = new(exchange)
+	} else {
+		*r.exchange = exchange{}
+	}
+	return r.exchange
 }
 
 // ErrTimeout is the failure of an exchange whose server was silent for longer
@@ -362,6 +382,7 @@ func (x *exchange) finish(whole bool) {
 	x.close.Do(func() {
 		x.over.Store(true)
 		free := x.end()
+		x.free = free && !x.streaming
 		x.mu.Lock()
 		sent := x.sent
 		x.mu.Unlock()

@@ -42,6 +42,9 @@ type Request struct {
 	// over for the protocol that the Upgrade field names. A Connection field of
 	// its own is added.
 	Switch bool
+	// Room, of a request to be sent, is memory for its exchange; nil has some
+	// allocated.
+	Room *Room
 	// Conn is the connection that a received request came on.
 	Conn *Conn
 }

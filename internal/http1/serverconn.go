@@ -258,14 +258,15 @@ func (c *serverConn) answer() fate {
 	if response.Body != nil {
 		response.Body.Close()
 	}
+	lingers := !keep || response.Body != nil && response.Length < 0 && r.Minor == 0
 	if response.Done != nil {
-		response.Done(sent, err)
+		response.Done(sent, err) // after which the response may be another's
 	}
 	c.endRequest()
 	if err != nil {
 		return fateClosed
 	}
-	if !keep || response.Body != nil && response.Length < 0 && r.Minor == 0 {
+	if lingers {
 		return fateLingers
 	}
 	// What waits for its next request keeps nothing of the last one.
