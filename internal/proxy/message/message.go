@@ -13,7 +13,8 @@ import (
 	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
-// Request is one parsed request of a client.
+// Request is one parsed request of a client. It is valid until the response has
+// been sent and its Done been called.
 type Request struct {
 	Method string
 	// Path is the path as it was on the wire, still escaped, beginning with

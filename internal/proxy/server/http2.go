@@ -145,7 +145,7 @@ func (h *http2Handler) convert(r *http.Request) (*message.Request, *http1.Refusa
 	m := &message.Request{
 		Method: r.Method, Proto: r.Proto, Length: r.ContentLength,
 		Client: h.conn.Client, Server: h.conn.Server,
-		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value,
+		Secure: h.conn.TLS != nil, TLS: h.conn.TLS, Connection: h.conn.Value.(*connection).value,
 		Header: make(message.Header, 0, len(r.Header)+8),
 	}
 	line := &http1.Request{Method: r.Method, Target: r.RequestURI, Host: r.Host}

@@ -456,7 +456,7 @@ func TestHTTP1BesideHTTP2(t *testing.T) {
 
 // What HTTP/1.1 would refuse to carry on is refused.
 func TestHTTP2Refusals(t *testing.T) {
-	h := &http2Handler{server: newHTTP2(nil, Options{}), conn: &http1.Conn{Conn: addressed{}}}
+	h := &http2Handler{server: newHTTP2(nil, Options{}), conn: &http1.Conn{Conn: addressed{}, Value: &connection{}}}
 	for _, test := range []struct {
 		method, target, host, field string
 		refused                     bool
@@ -489,7 +489,7 @@ func TestHTTP2Refusals(t *testing.T) {
 
 // Names that are announced in a trailer are names, and not too many.
 func TestHTTP2AnnouncedNames(t *testing.T) {
-	h := &http2Handler{server: newHTTP2(nil, Options{}), conn: &http1.Conn{Conn: addressed{}}}
+	h := &http2Handler{server: newHTTP2(nil, Options{}), conn: &http1.Conn{Conn: addressed{}, Value: &connection{}}}
 	many := http.Header{}
 	for i := range maxFields + 1 {
 		many[strconv.Itoa(i)] = nil

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -19,17 +20,48 @@ type Server = http1.Server
 // handshake, where the configuration offers it (H2).
 func New(h message.Handler, o Options) *Server {
 	ballast()
+	connect := o.Connect
+	o.Connect = func(client, server netip.AddrPort) any {
+		c := &connection{}
+		if c.done = c.end; connect != nil {
+			c.value = connect(client, server)
+		}
+		return c
+	}
 	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).serve}
 	return http1.NewServer(func(ctx context.Context, r *http1.Request) *http1.Response {
-		return h(ctx, convert(r))
+		c := r.Conn.Value.(*connection)
+		c.convert(r)
+		response := h(ctx, &c.request)
+		c.chain, response.Done = response.Done, c.done
+		return response
 	}, o)
 }
 
+// connection is a client's. One that speaks HTTP/1.1 has one request at a time,
+// for which it keeps the memory.
+type connection struct {
+	value   any // what the server's options remember
+	request message.Request
+	chain   func(sent int64, err error)
+	done    func(sent int64, err error) // is end
+}
+
+// end tells the chain that the response has been sent. Nothing is kept of the
+// request.
+func (c *connection) end(sent int64, err error) {
+	if c.chain != nil {
+		c.chain(sent, err)
+	}
+	c.request, c.chain = message.Request{}, nil
+}
+
 // convert makes the chain's request.
-func convert(r *http1.Request) *message.Request {
-	m := &message.Request{
+func (c *connection) convert(r *http1.Request) {
+	m := &c.request
+	*m = message.Request{
 		Method: r.Method, Proto: "HTTP/1.1", Header: r.Header, Body: r.Body, Length: r.Length,
-		Client: r.Conn.Client, Server: r.Conn.Server, Connection: r.Conn.Value,
+		Client: r.Conn.Client, Server: r.Conn.Server, Connection: c.value,
 		Secure: r.Conn.TLS != nil, TLS: r.Conn.TLS,
 	}
 	if r.Minor == 0 {
@@ -43,5 +75,4 @@ func convert(r *http1.Request) *message.Request {
 		m.Host = m.Header.Get("Host")
 	}
 	m.Header.Del("Host")
-	return m
 }

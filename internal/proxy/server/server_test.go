@@ -320,9 +320,9 @@ func TestBackendThatReadsSlowly(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	seen := make(chan *message.Request, 1)
+	seen := make(chan message.Request, 1)
 	_, at, _ := serve(t, func(_ context.Context, r *message.Request) *message.Response {
-		seen <- r
+		seen <- *r
 		return text(200, "")
 	}, Options{})
 	for target, want := range map[string]string{
