@@ -17,7 +17,7 @@ import (
 // targetHeader is the client's header as the target gets it, by "HTTP headers
 // and Application Load Balancers" in the user guide.
 func targetHeader(r *message.Request, a *config.Attributes, trace string) message.Header {
-	h := r.Header.Passed(ours)
+	h := r.Header.AppendPassed(nil, ours)
 	if a.DropInvalidHeaders {
 		h.DeleteFunc(func(name string) bool { return !validName(name) })
 	}

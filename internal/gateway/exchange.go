@@ -8,7 +8,9 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // exchange is one request on its way through the chain, and what is known of
@@ -19,7 +21,7 @@ type exchange struct {
 	request  *message.Request
 	start    time.Time
 
-	requestID  string // see id
+	requestID  string // made when first asked for; see id
 	extendedID string // $context.extendedRequestId
 	traceID    string // X-Amzn-Trace-Id
 	spans      *spans // nil unless there is a tracer
@@ -29,6 +31,7 @@ type exchange struct {
 	stage  *stage
 	route  *route
 	match  router.Match
+	values [4]string // storage for those of most matches
 	// path is the path without the stage, as on the wire: empty, or beginning
 	// with "/".
 	path string
@@ -42,7 +45,9 @@ type exchange struct {
 	clientAddress string // made when first asked for
 
 	query    url.Values        // parsed when first asked for
+	out      upstream.Request  // to the backend
 	response *message.Response // of the integration
+	answer   *message.Response // to the client
 
 	incoming requestBody  // to the backend
 	sending  responseBody // from it
@@ -65,6 +70,34 @@ type exchange struct {
 	status  int
 	sent    int64 // bytes of the body
 	latency time.Duration
+
+	texts    http1.Texts
+	answered func(sent int64, err error) // is done
+}
+
+// begin begins an exchange, in the memory of one that has ended.
+func (g *Gateway) begin(r *message.Request) *exchange {
+	x, _ := g.exchanges.Get().(*exchange)
+	if x == nil {
+		x = new(exchange)
+		x.answered = x.done
+	}
+	x.gateway, x.snapshot, x.request, x.method = g, g.current.Load(), r, r.Method
+	x.start = time.Now()
+	x.extendedID = x.newExtendedID()
+	return x
+}
+
+// recycle gives the memory of an exchange away, whose answer was sent. Nobody
+// holds it any more, unless the client's body was passed on as it came.
+func (x *exchange) recycle() {
+	if x.out.Body != nil {
+		return
+	}
+	g := x.gateway
+	x.out.Reset()
+	*x = exchange{out: x.out, texts: x.texts, answered: x.answered}
+	g.exchanges.Put(x)
 }
 
 func (x *exchange) RequestHeader(name string) []string { return x.request.Header.Values(name) }
@@ -187,6 +220,9 @@ func (x *exchange) Context(name string) (string, bool) {
 func (x *exchange) id() string {
 	if x.api != nil && x.api.Kind == config.HTTP {
 		return x.extendedID
+	}
+	if x.requestID == "" {
+		x.requestID = x.newRequestID()
 	}
 	return x.requestID
 }

@@ -18,7 +18,7 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 		}
 		r.Header.Set("Apigw-Requestid", x.extendedID)
 	} else {
-		r.Header.Set("x-amzn-RequestId", x.requestID)
+		r.Header.Set("x-amzn-RequestId", x.id())
 		r.Header.Set("x-amz-apigw-id", x.extendedID)
 		if x.integrated {
 			r.Header.Set("X-Amzn-Trace-Id", x.traceID)
@@ -30,30 +30,31 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 	if r.Header.Get("Content-Length") == "" && r.Length > 0 {
 		setLength(r)
 	}
-	r.Done = func(sent int64, err error) { x.done(r, sent, err) }
+	x.answer, r.Done = r, x.answered
 	return r
 }
 
-// done keeps account of the exchange.
-func (x *exchange) done(r *message.Response, sent int64, err error) {
-	x.status, x.sent, x.latency = r.Status, sent, time.Since(x.start)
-	x.log(r, sent, err)
+// done keeps account of the exchange, and is the last that happens to it.
+func (x *exchange) done(sent int64, err error) {
+	x.status, x.sent, x.latency = x.answer.Status, sent, time.Since(x.start)
+	x.log(err)
 	x.endSpans()
 	if x.stage == nil {
 		x.gateway.unrouted.Add(1)
-		return
+	} else {
+		x.stage.metrics.count(x)
+		if x.stage.log != nil {
+			x.stage.log.write(x)
+		}
 	}
-	x.stage.metrics.count(x)
-	if x.stage.log != nil {
-		x.stage.log.write(x)
-	}
+	x.recycle()
 }
 
 // log writes the line of the gateway's own log. The names are those of the
 // $context variables.
-func (x *exchange) log(r *message.Response, sent int64, err error) {
+func (x *exchange) log(err error) {
 	level := slog.LevelInfo
-	if r.Status >= 500 || err != nil {
+	if x.status >= 500 || err != nil {
 		level = slog.LevelWarn
 	}
 	if err != nil && x.cause == "" {
@@ -74,8 +75,8 @@ func (x *exchange) log(r *message.Response, sent int64, err error) {
 	line.Text("path", x.request.Path)
 	line.Text("protocol", x.request.Proto)
 	line.Text("userAgent", x.request.Header.Get("User-Agent"))
-	line.Int("status", int64(r.Status))
-	line.Int("responseLength", sent)
+	line.Int("status", int64(x.status))
+	line.Int("responseLength", x.sent)
 	line.Int("responseLatency", x.latency.Milliseconds())
 	if x.endpoint != nil {
 		line.Text("vpceId", x.endpoint.ID)

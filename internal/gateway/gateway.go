@@ -78,6 +78,8 @@ type Gateway struct {
 	logs     logFiles                // guarded by applying
 	unrouted atomic.Uint64           // requests that came to no stage
 	internet map[bool]*upstream.Pool // by whether verification is skipped
+	// exchanges that have ended, whose memory others use.
+	exchanges sync.Pool
 }
 
 // New makes a gateway that serves nothing yet.
@@ -121,11 +123,8 @@ func (g *Gateway) Close() {
 
 // Handle answers a request. It is a message.Handler.
 func (g *Gateway) Handle(ctx context.Context, r *message.Request) *message.Response {
-	x := &exchange{
-		gateway: g, snapshot: g.current.Load(), request: r, start: time.Now(),
-		requestID: newRequestID(), extendedID: newExtendedID(), method: r.Method,
-	}
-	x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
+	x := g.begin(r)
+	x.traceID = x.trace(r.Header.Get("X-Amzn-Trace-Id"))
 	r.Header.DeleteFunc(isEndpointHeader)
 	x.beginSpan()
 	return x.finish(x.run(ctx))
@@ -288,7 +287,7 @@ func (x *exchange) findRoute() *message.Response {
 	if !isMethod(x.method) {
 		return x.fail(noRoute, "request: no route has the method "+strconv.Quote(x.method))
 	}
-	x.match = x.stage.router.Find(x.method, x.path)
+	x.match = x.stage.router.Find(x.method, x.path, x.values[:0])
 	if x.match.Route < 0 {
 		return x.fail(noRoute, "request: no route matches")
 	}

@@ -22,9 +22,9 @@ var restDropped = http1.Names[bool]{
 
 // restProxyHeader is the client's header as the backend gets it. Credentials
 // that were meant for API Gateway are not passed on.
-func restProxyHeader(client message.Header, authorization string) message.Header {
-	h := client.Passed(restDropped)
-	if authorization == "AWS_IAM" || strings.HasPrefix(h.Get("Authorization"), "AWS4-HMAC-SHA256") {
+func (x *exchange) restProxyHeader(h message.Header) message.Header {
+	h = x.request.Header.AppendPassed(h, restDropped)
+	if x.route.AuthorizationType == "AWS_IAM" || strings.HasPrefix(h.Get("Authorization"), "AWS4-HMAC-SHA256") {
 		h.Del("Authorization")
 	}
 	return h
@@ -72,10 +72,19 @@ func remap(h *message.Header) {
 
 // setForwardedFor adds the client to X-Forwarded-For, and says how it came.
 func (x *exchange) setForwardedFor(h *message.Header) {
-	clients := append(x.request.Header.Values("X-Forwarded-For"), x.client())
-	h.Set("X-Forwarded-For", strings.Join(clients, ", "))
+	h.Set("X-Forwarded-For", x.appended("X-Forwarded-For", x.client()))
 	h.Set("X-Forwarded-Proto", proto(x.request))
-	h.Set("X-Forwarded-Port", strconv.Itoa(int(x.request.Server.Port())))
+	var port [len("65535")]byte
+	h.Set("X-Forwarded-Port", x.texts.Of(strconv.AppendUint(port[:0], uint64(x.request.Server.Port()), 10)))
+}
+
+// appended is the list that the client's fields of a name are, and an element
+// more.
+func (x *exchange) appended(name, element string) string {
+	if values := x.request.Header.Values(name); len(values) > 0 {
+		return strings.Join(append(values, element), ", ")
+	}
+	return element
 }
 
 // forwarded is the Forwarded header (RFC 7239) of HTTP APIs, which takes in
@@ -85,32 +94,34 @@ func (x *exchange) forwarded() string {
 	for _, list := range x.request.Header.Values("X-Forwarded-For") {
 		for client := range strings.SplitSeq(list, ",") {
 			if client = strings.TrimSpace(client); client != "" {
-				elements = append(elements, "for="+forwardedNode(client))
+				elements = append(elements, "for="+x.forwardedNode(client))
 			}
 		}
 	}
-	own := "for=" + forwardedNode(x.client()) +
-		";host=" + forwardedValue(x.request.Host) + ";proto=" + proto(x.request)
+	own := x.texts.Join("for=", x.forwardedNode(x.client()), ";host=", x.forwardedValue(x.request.Host), ";proto=", proto(x.request))
+	if len(elements) == 0 {
+		return own
+	}
 	return strings.Join(append(elements, own), ", ")
 }
 
 // forwardedNode writes an address as RFC 7239 wants it: IPv6 in brackets and
 // quotes.
-func forwardedNode(s string) string {
+func (x *exchange) forwardedNode(s string) string {
 	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
 		return `"[` + s + `]"`
 	}
-	return forwardedValue(s)
+	return x.forwardedValue(s)
 }
 
 var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // forwardedValue quotes a value that is not a token.
-func forwardedValue(s string) string {
+func (x *exchange) forwardedValue(s string) string {
 	for i := range len(s) {
 		c := s[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return `"` + quoting.Replace(s) + `"`
+			return x.texts.Join(`"`, quoting.Replace(s), `"`)
 		}
 	}
 	return s

@@ -21,13 +21,12 @@ func (x *exchange) httpRequest(in *integration) (*upstream.Request, *message.Res
 		return nil, x.fail(configurationError, "configuration: "+err.Error())
 	}
 	out.Query = joinQuery(out.Query, x.request.Query)
-	out.Header = x.request.Header.Passed(httpDropped)
+	out.Header = x.request.Header.AppendPassed(out.Header, httpDropped)
 	if err := x.changeRequest(in, out); err != nil {
 		return nil, x.fail(badRequest, "request: "+err.Error())
 	}
 	out.Header.Set("Forwarded", x.forwarded())
-	via := append(x.request.Header.Values("Via"), "HTTP/1.1 AmazonAPIGateway")
-	out.Header.Set("Via", strings.Join(via, ", "))
+	out.Header.Set("Via", x.appended("Via", "HTTP/1.1 AmazonAPIGateway"))
 	out.Header.Set("X-Amzn-Trace-Id", x.traceID)
 	out.Body, out.Length = x.request.Body, x.request.Length
 	return out, nil
@@ -45,7 +44,7 @@ func (x *exchange) httpResponse(in *integration, response *message.Response) *me
 		return response
 	}
 	// Changes read what came.
-	answer := &message.Response{Status: response.Status, Header: response.Header.Passed(nil), Body: response.Body, Length: response.Length}
+	answer := &message.Response{Status: response.Status, Header: response.Header.AppendPassed(nil, nil), Body: response.Body, Length: response.Length}
 	x.changeResponse(changes, answer)
 	return answer
 }
@@ -62,7 +61,8 @@ var httpDropped = http1.Names[bool]{
 // balancer's listener, it goes as it came, with the stage in the path.
 func (x *exchange) httpTarget(in *integration) (*upstream.Request, error) {
 	if in.URI == nil {
-		out := &upstream.Request{Method: in.Method, Path: x.stagePath(), Host: x.request.Host}
+		out := &x.out
+		out.Method, out.Path, out.Host = in.Method, x.stagePath(), x.request.Host
 		if out.Path == "" {
 			out.Path = "/"
 		}

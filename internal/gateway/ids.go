@@ -6,14 +6,13 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"strings"
-	"time"
 )
 
 // The identifiers tell requests apart in logs. They are no secrets, so that
 // the runtime's generator is good enough.
 
 // newRequestID makes a random UUID.
-func newRequestID() string {
+func (x *exchange) newRequestID() string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], rand.Uint64())
 	binary.BigEndian.PutUint64(b[8:], rand.Uint64())
@@ -26,16 +25,18 @@ func newRequestID() string {
 	hex.Encode(text[19:23], b[8:10])
 	hex.Encode(text[24:36], b[10:16])
 	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
+	return x.texts.Of(text[:])
 }
 
 // newExtendedID makes an identifier of the form of x-amz-apigw-id: 16
 // characters of base64, of which the last is padding.
-func newExtendedID() string {
+func (x *exchange) newExtendedID() string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], rand.Uint64())
 	binary.BigEndian.PutUint64(b[8:], rand.Uint64())
-	return base64.StdEncoding.EncodeToString(b[:11])
+	var text [16]byte
+	base64.StdEncoding.Encode(text[:], b[:11])
+	return x.texts.Of(text[:])
 }
 
 // rootOf is the trace's own id in a value of X-Amzn-Trace-Id.
@@ -63,16 +64,18 @@ func isRoot(s string) bool {
 	return true
 }
 
-// traceID is the value of X-Amzn-Trace-Id: the client's if it has a root that is
+// trace is the value of X-Amzn-Trace-Id: the client's if it has a root that is
 // one, else a new one.
-func traceID(client string, now time.Time) string {
-	if isRoot(rootOf(client)) {
+func (x *exchange) trace(client string) string {
+	if client != "" && isRoot(rootOf(client)) {
 		return client
 	}
 	var b [16]byte
-	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix()))
+	binary.BigEndian.PutUint32(b[:4], uint32(x.start.Unix()))
 	binary.BigEndian.PutUint64(b[4:12], rand.Uint64())
 	binary.BigEndian.PutUint32(b[12:], rand.Uint32())
-	text := hex.EncodeToString(b[:])
-	return "Root=1-" + text[:8] + "-" + text[8:]
+	text := []byte("Root=1-01234567-0123456789abcdef01234567")
+	hex.Encode(text[7:15], b[:4])
+	hex.Encode(text[16:], b[4:])
+	return x.texts.Of(text)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/mapping"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // place is a text with "{name}" places, which are filled per request.
@@ -37,32 +38,33 @@ func parsePlace(text string) (place, error) {
 var errClimbs = fmt.Errorf("a value for the uri leads out of its place by dot segments")
 
 // fill fills the places with values, which are escaped for where they are put.
-func (p place) fill(value func(name string) (string, bool)) (string, error) {
+func (p place) fill(t *http1.Texts, value func(name string) (string, bool)) (string, error) {
 	if len(p) == 0 {
 		return "", nil
 	}
 	if len(p) == 1 && p[0].name == "" {
 		return p[0].text, nil
 	}
-	var b strings.Builder
+	var few [8]string
+	filled := few[:0]
 	for _, part := range p {
 		if part.name == "" {
-			b.WriteString(part.text)
+			filled = append(filled, part.text)
 			continue
 		}
 		v, ok := value(part.name)
 		if !ok {
 			return "", fmt.Errorf("fill uri: nothing is mapped to {%s}", part.name)
 		}
-		b.WriteString(v)
+		filled = append(filled, v)
 	}
-	return b.String(), nil
+	return t.Join(filled...), nil
 }
 
 // fillHost fills the places of a host name with values that may be part of
 // one.
-func (p place) fillHost(value func(name string) (string, bool)) (string, error) {
-	return p.fill(func(name string) (string, bool) {
+func (p place) fillHost(t *http1.Texts, value func(name string) (string, bool)) (string, error) {
+	return p.fill(t, func(name string) (string, bool) {
 		v, ok := value(name)
 		if !ok || v == "" || strings.ContainsFunc(v, func(r rune) bool {
 			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.')

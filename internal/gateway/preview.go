@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -88,11 +87,8 @@ func (g *Gateway) Preview(ctx context.Context, p PreviewParams) (Preview, error)
 		Header: p.Header,
 		Client: p.Client, Server: netip.AddrPortFrom(netip.Addr{}, endpointPort(p.Secure)),
 	}
-	x := &exchange{
-		gateway: g, snapshot: g.current.Load(), request: r, start: time.Now(),
-		requestID: newRequestID(), extendedID: newExtendedID(), method: r.Method,
-	}
-	x.traceID = traceID("", x.start)
+	x := g.begin(r)
+	x.traceID = x.trace("")
 	stage, refused, err := x.arrive(ctx, p)
 	if err != nil {
 		return Preview{}, err

@@ -148,7 +148,8 @@ func (x *exchange) client() string {
 	if x.clientAddress == "" {
 		x.clientAddress = "unknown"
 		if a := x.request.Client.Addr(); a.IsValid() {
-			x.clientAddress = a.Unmap().String()
+			var text [64]byte
+			x.clientAddress = x.texts.Of(a.Unmap().AppendTo(text[:0]))
 		}
 	}
 	return x.clientAddress

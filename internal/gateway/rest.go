@@ -17,7 +17,7 @@ func (x *exchange) restProxyRequest(in *integration) (*upstream.Request, *messag
 	if refused != nil {
 		return nil, refused
 	}
-	out.Header = restProxyHeader(x.request.Header, x.route.AuthorizationType)
+	out.Header = x.restProxyHeader(out.Header)
 	x.completeRESTHeader(in, out)
 	out.Query = joinQuery(out.Query, x.request.Query, x.mappedQuery(in))
 	out.Body, out.Length = x.request.Body, x.request.Length
@@ -84,15 +84,15 @@ func (x *exchange) restRequest(in *integration) (*upstream.Request, *message.Res
 // target fills an integration's URI. escaped gives values for the path, plain
 // those for host and query.
 func (x *exchange) target(in *integration, escaped, plain func(string) (string, bool)) (*upstream.Request, error) {
-	host, err := in.host.fillHost(plain)
+	host, err := in.host.fillHost(&x.texts, plain)
 	if err != nil {
 		return nil, err
 	}
-	path, err := in.path.fill(escaped)
+	path, err := in.path.fill(&x.texts, escaped)
 	if err != nil {
 		return nil, err
 	}
-	query, err := in.uriQuery.fill(func(name string) (string, bool) {
+	query, err := in.uriQuery.fill(&x.texts, func(name string) (string, bool) {
 		v, ok := plain(name)
 		return url.QueryEscape(v), ok
 	})
@@ -104,10 +104,9 @@ func (x *exchange) target(in *integration, escaped, plain func(string) (string, 
 	}
 	filled := *in.URI
 	filled.Host = host
-	out := &upstream.Request{
-		Method: in.Method, Secure: in.URI.Scheme == "https", ServerName: host,
-		Path: path, Query: query, Host: filled.Authority(),
-	}
+	out := &x.out
+	out.Method, out.Secure, out.ServerName = in.Method, in.URI.Scheme == "https", host
+	out.Path, out.Query, out.Host = path, query, filled.Authority()
 	if out.Method == "" || out.Method == config.AnyMethod {
 		out.Method = x.method
 	}
@@ -132,7 +131,7 @@ func (x *exchange) completeRESTHeader(in *integration, out *upstream.Request) {
 		}
 	}
 	out.Header.SetDefault("Accept", "application/json")
-	out.Header.SetDefault("User-Agent", "AmazonAPIGateway_"+x.api.ID)
+	out.Header.SetDefault("User-Agent", x.api.userAgent)
 	out.Header.Set("X-Amzn-Apigateway-Api-Id", x.api.ID)
 	out.Header.Set("X-Amzn-Trace-Id", x.traceID)
 	x.setForwardedFor(&out.Header)

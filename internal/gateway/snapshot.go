@@ -23,7 +23,8 @@ type snapshot struct {
 
 type api struct {
 	*config.API
-	stages map[string]*stage
+	stages    map[string]*stage
+	userAgent string // what backends are told if the client doesn't say its own
 }
 
 type stage struct {
@@ -53,7 +54,7 @@ type poolKey struct {
 func compile(c *config.Config) (s *snapshot, problems []error) {
 	s = &snapshot{region: c.Region, apis: make(map[string]*api, len(c.APIs)), pools: map[poolKey]*upstream.Pool{}}
 	for i := range c.APIs {
-		a := &api{API: &c.APIs[i], stages: make(map[string]*stage, len(c.APIs[i].Stages))}
+		a := &api{API: &c.APIs[i], stages: make(map[string]*stage, len(c.APIs[i].Stages)), userAgent: "AmazonAPIGateway_" + c.APIs[i].ID}
 		s.apis[a.ID] = a
 		for j := range a.Stages {
 			st := &stage{Stage: &a.Stages[j], cors: compileCORS(a.Stages[j].CORS)}

@@ -27,7 +27,7 @@ func Example() {
 	}
 	proxy := serve(func(ctx context.Context, r *http1.Request) *http1.Response {
 		out := &http1.Request{
-			Method: r.Method, Target: r.Target, Header: r.Header.Passed(nil),
+			Method: r.Method, Target: r.Target, Header: r.Header.AppendPassed(nil, nil),
 			Body: r.Body, Length: r.Length, Timeout: 30 * time.Second,
 		}
 		out.Header.Set("Via", "1.1 example")

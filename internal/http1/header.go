@@ -2,6 +2,7 @@ package http1
 
 import (
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -133,11 +134,11 @@ func (h *Header) RemoveHop() {
 	h.DeleteFunc(func(name string) bool { return isHop(name) || named.has(name) })
 }
 
-// Passed is what a proxy passes on, with room for some fields more: a copy
-// without the fields that concern one connection only, and without others.
-func (h Header) Passed(without Names[bool]) Header {
+// AppendPassed appends what a proxy passes on, and makes room for some fields
+// more: all fields but those that concern one connection only, and others.
+func (h Header) AppendPassed(passed Header, without Names[bool]) Header {
 	named := h.options()
-	passed := make(Header, 0, len(h)+8)
+	passed = slices.Grow(passed, len(h)+8)
 	for i := range h {
 		if name := h[i].Name; !isHop(name) && !named.has(name) && !without.Has(name) {
 			passed = append(passed, h[i])

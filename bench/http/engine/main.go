@@ -101,11 +101,11 @@ func (p *proxy) handle(ctx context.Context, r *message.Request) *message.Respons
 
 func (x *exchange) run(ctx context.Context) *message.Response {
 	r := x.request
-	if x.route = x.proxy.router.Find(r.Method, r.Path).Route; x.route < 0 {
+	if x.route = x.proxy.router.Find(r.Method, r.Path, nil).Route; x.route < 0 {
 		return &message.Response{Status: 404}
 	}
 	out := &upstream.Request{
-		Method: r.Method, Path: r.Path, Query: r.Query, Host: r.Host, Header: r.Header.Passed(nil), Body: r.Body, Length: r.Length,
+		Method: r.Method, Path: r.Path, Query: r.Query, Host: r.Host, Header: r.Header.AppendPassed(nil, nil), Body: r.Body, Length: r.Length,
 	}
 	forwarded := append(r.Header.Values("X-Forwarded-For"), r.Client.Addr().String())
 	out.Header.Set("X-Forwarded-For", strings.Join(forwarded, ", "))

@@ -106,15 +106,16 @@ func (r *Router) add(index int, route *config.Route) {
 }
 
 // Find looks up a path as on the wire, beginning with "/", without the stage.
-func (r *Router) Find(method, path string) Match {
+// The match's values are appended to those given.
+func (r *Router) Find(method, path string, values []string) Match {
 	var few [16]string // as many as most paths have
-	s := search{router: r, method: method, segments: appendSegments(few[:0], path)}
+	s := search{router: r, method: method, segments: appendSegments(few[:0], path), values: &values}
 	if r.rule == RouteFirst {
 		if s.walk(r.root, 0, false) || s.walk(r.root, 0, true) {
 			return s.match()
 		}
 		if r.fallback >= 0 {
-			return Match{Route: r.fallback, Values: []string{strings.TrimPrefix(path, "/")}, Greedy: true}
+			return Match{Route: r.fallback, Values: append(values, strings.TrimPrefix(path, "/")), Greedy: true}
 		}
 		return Match{Route: -1}
 	}
@@ -129,7 +130,7 @@ type search struct {
 	router   *Router
 	method   string
 	segments []string
-	values   []string
+	values   *[]string // apart, so that the segments need not be allocated
 	found    methods
 	greedy   bool
 }
@@ -149,15 +150,15 @@ func (s *search) walk(n *node, i int, greedy bool) bool {
 		return true
 	}
 	if n.param != nil && segment != "" {
-		s.values = append(s.values, segment)
+		*s.values = append(*s.values, segment)
 		if s.walk(n.param, i+1, greedy) {
 			return true
 		}
-		s.values = s.values[:len(s.values)-1]
+		*s.values = (*s.values)[:len(*s.values)-1]
 	}
 	if greedy && s.takes(n.greedy) {
 		if rest := strings.Join(s.segments[i:], "/"); rest != "" {
-			s.values = append(s.values, rest)
+			*s.values = append(*s.values, rest)
 			s.found, s.greedy = n.greedy, true
 			return true
 		}
@@ -185,7 +186,7 @@ func (s *search) match() Match {
 	if !ok {
 		return Match{Route: -1}
 	}
-	return Match{Route: index, Names: s.router.names[index], Values: s.values, Greedy: s.greedy}
+	return Match{Route: index, Names: s.router.names[index], Values: *s.values, Greedy: s.greedy}
 }
 
 // choose prefers the method itself to ANY.

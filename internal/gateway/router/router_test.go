@@ -48,7 +48,7 @@ func TestFindHTTP(t *testing.T) {
 		{"GET", "/both/1", "ANY /both/{id}", "1"},
 		{"POST", "/both/1", "POST /both/{other}", "1"},
 	} {
-		m := r.Find(tt.method, tt.path)
+		m := r.Find(tt.method, tt.path, nil)
 		if m.Route < 0 {
 			t.Errorf("%s %s: not found", tt.method, tt.path)
 			continue
@@ -57,7 +57,7 @@ func TestFindHTTP(t *testing.T) {
 			t.Errorf("%s %s: %s %q, want %s %q", tt.method, tt.path, got, m.Values, tt.key, tt.values)
 		}
 	}
-	if m := New(RouteFirst, routes("GET /pets")).Find("GET", "/pets/"); m.Route >= 0 {
+	if m := New(RouteFirst, routes("GET /pets")).Find("GET", "/pets/", nil); m.Route >= 0 {
 		t.Error("a slash at the end was ignored in an HTTP API")
 	}
 }
@@ -79,7 +79,7 @@ func TestFindREST(t *testing.T) {
 		{"GET", "/", ""},
 	} {
 		got := ""
-		if m := r.Find(tt.method, tt.path); m.Route >= 0 {
+		if m := r.Find(tt.method, tt.path, nil); m.Route >= 0 {
 			got = rs[m.Route].Key
 		}
 		if got != tt.key {
@@ -208,7 +208,7 @@ func TestFindAgreesWithNaiveSearch(t *testing.T) {
 		verb := rapid.SampledFrom([]string{"GET", "POST", "PUT"}).Draw(t, "verb")
 		for _, rule := range []Rule{ResourceFirst, RouteFirst} {
 			want := naive(rule, rs, verb, path)
-			if got := New(rule, rs).Find(verb, path).Route; got != want {
+			if got := New(rule, rs).Find(verb, path, nil).Route; got != want {
 				name := func(i int) string {
 					if i < 0 {
 						return "nothing"
@@ -247,7 +247,7 @@ func FuzzFind(f *testing.F) {
 	routers := []*Router{New(ResourceFirst, rs), New(RouteFirst, rs)}
 	f.Fuzz(func(t *testing.T, method, path string) {
 		for rule, r := range routers {
-			m := r.Find(method, path)
+			m := r.Find(method, path, nil)
 			if m.Route < 0 {
 				continue
 			}
@@ -309,7 +309,7 @@ func BenchmarkFind(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r.Find("GET", "/servicea//42")
+				r.Find("GET", "/servicea//42", nil)
 			}
 		})
 	}

@@ -238,7 +238,16 @@ type Request struct {
 	// protocol (status 101), with the response's Tunnel as the way to it.
 	Switch bool
 
-	wire http1.Request // the engine's form of it
+	wire  http1.Request // the engine's form of it
+	room  http1.Room
+	texts http1.Texts
+}
+
+// Reset makes an empty request of one whose response nobody looks at any more.
+// It keeps the memory.
+func (r *Request) Reset() {
+	clear(r.Header)
+	*r = Request{Header: r.Header[:0], room: r.room, texts: r.texts}
 }
 
 // unusable says why no connection can be tried, if that is so.
@@ -320,11 +329,12 @@ func (noBody) Close() error             { return nil }
 func (r *Request) convert() *http1.Request {
 	target := r.Path
 	if r.Query != "" {
-		target += "?" + r.Query
+		target = r.texts.Join(target, "?", r.Query)
 	}
 	out := &r.wire
 	*out = http1.Request{
 		Method: r.Method, Target: target, Host: r.Host, Header: r.Header, Switch: r.Switch, Timeout: r.Timeout,
+		Room: &r.room,
 	}
 	if r.Replay != nil {
 		out.Replay = r.Replay
