@@ -254,7 +254,7 @@ func TestClientThatReadsSlowly(t *testing.T) {
 	h := func(context.Context, *message.Request) *message.Response {
 		return &message.Response{Status: 200, Body: endless{}, Length: -1, Done: func(_ int64, err error) { done <- err }}
 	}
-	o := Options{StallTimeout: 500 * time.Millisecond, MinRate: 1 << 30}
+	o := Options{StallTimeout: 2 * time.Second, MinRate: 1 << 30}
 	_, plain, _ := serve(t, h, o)
 	_, secure := serveTLS(t, h, o)
 	stop := make(chan struct{})
@@ -305,9 +305,9 @@ func TestBackendThatReadsSlowly(t *testing.T) {
 				result <- err
 				return text(200, "ok")
 			}
-			<-time.After(100 * time.Millisecond)
+			<-time.After(200 * time.Millisecond)
 		}
-	}, Options{StallTimeout: 300 * time.Millisecond, MinRate: 1 << 30})
+	}, Options{StallTimeout: 2 * time.Second, MinRate: 1 << 30})
 	c := dial(t, at)
 	const size = 1 << 20
 	go func() {
