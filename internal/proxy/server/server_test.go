@@ -309,7 +309,7 @@ func TestBackendThatReadsSlowly(t *testing.T) {
 		}
 	}, Options{StallTimeout: 2 * time.Second, MinRate: 1 << 30})
 	c := dial(t, at)
-	const size = 1 << 20
+	const size = 1 << 19
 	go func() {
 		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
 		c.Write(make([]byte, size))
