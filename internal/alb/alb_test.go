@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/loopback"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
@@ -110,7 +111,7 @@ func TestTraceID(t *testing.T) {
 		"CalledFrom=app":            "^Root=" + id + ";CalledFrom=app$",
 		" Root=1-1-2 ; Sampled=1;":  "^Self=" + id + ";Root=1-1-2;Sampled=1$",
 	} {
-		if got := traceID(in, now); !regexp.MustCompile(want).MatchString(got) {
+		if got := traceID(new(http1.Texts), in, now); !regexp.MustCompile(want).MatchString(got) {
 			t.Errorf("traceID(%q) = %q", in, got)
 		}
 	}

@@ -35,6 +35,8 @@ type Balancer struct {
 	metrics  metrics
 	file     *linelog.Writer // nil without AccessFile
 	applying sync.Mutex
+	// exchanges that have ended, whose memory others use.
+	exchanges sync.Pool
 }
 
 // connectTimeout is AWS's for a connection to a target.
@@ -95,10 +97,8 @@ func (b *Balancer) Apply(c *config.Config) error {
 // Handler answers the requests that come to a port.
 func (b *Balancer) Handler(port uint16) message.Handler {
 	return func(ctx context.Context, r *message.Request) *message.Response {
-		x := &exchange{
-			balancer: b, snapshot: b.current.Load(), request: r, start: time.Now(), priority: noRule,
-		}
-		x.traceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), x.start)
+		x := b.begin(r)
+		x.traceID = traceID(&x.texts, r.Header.Get("X-Amzn-Trace-Id"), x.start)
 		return x.finish(x.run(ctx, port))
 	}
 }

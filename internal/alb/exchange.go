@@ -7,7 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/alb/config"
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
+	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
 // noRule is the priority in the log of a request that was refused before any
@@ -37,12 +40,45 @@ type exchange struct {
 	location string    // of a redirect
 	identity *identity // nil if nobody asked for one
 
-	called       time.Time // when the target was
-	body         *requestBody
+	called       time.Time    // when the target was
+	body         *requestBody // nil if no target was called
 	targetStatus int
 	targetTime   time.Duration // to the header of the target's response
 	gone         bool          // the client closed the connection before the response
 	cause        string        // "layer: cause" of a failure; it is for the log, not the client
+
+	out       upstream.Request // to the target
+	incoming  requestBody      // to it
+	sending   responseBody     // from it
+	answer    *message.Response
+	responded time.Time                   // when the answer was there
+	given     func(sent int64, err error) // whom the target's response wants told
+	answered  func(sent int64, err error) // is done
+	texts     http1.Texts
+}
+
+// begin begins an exchange, in the memory of one that has ended.
+func (b *Balancer) begin(r *message.Request) *exchange {
+	x, _ := b.exchanges.Get().(*exchange)
+	if x == nil {
+		x = new(exchange)
+		x.answered = x.done
+	}
+	x.balancer, x.snapshot, x.request, x.start, x.priority = b, b.current.Load(), r, time.Now(), noRule
+	return x
+}
+
+// recycle gives the memory of an exchange away, whose answer was sent. Nobody
+// holds it any more but those who carry on a tunnel or a body that is passed on
+// as it comes, and net/http's goroutines over HTTP/2.
+func (x *exchange) recycle() {
+	if x.answer.Tunnel != nil || x.out.Body != nil || x.group != nil && x.group.Version != config.HTTP1 {
+		return
+	}
+	b := x.balancer
+	x.out.Reset()
+	*x = exchange{out: x.out, texts: x.texts, answered: x.answered}
+	b.exchanges.Put(x)
 }
 
 // finish adds what every answer carries, and logs the exchange when the answer
@@ -69,18 +105,22 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 			r.Header.Add("Set-Cookie", c)
 		}
 	}
-	done, responded := r.Done, time.Now()
-	r.Done = func(sent int64, err error) {
-		if done != nil {
-			done(sent, err)
-		}
-		status := x.log(r, sent, err)
-		x.count(status)
-		if f := x.balancer.file; f != nil {
-			f.Write(x.accessLine(r, entry{status: status, sent: sent, responded: responded, ended: time.Now()}))
-		}
-	}
+	x.answer, x.given, x.responded = r, r.Done, time.Now()
+	r.Done = x.answered
 	return r
+}
+
+// done keeps account of the exchange, and is the last that happens to it.
+func (x *exchange) done(sent int64, err error) {
+	if x.given != nil {
+		x.given(sent, err)
+	}
+	status := x.log(x.answer, sent, err)
+	x.count(status)
+	if f := x.balancer.file; f != nil {
+		f.Write(x.accessLine(x.answer, entry{status: status, sent: sent, responded: x.responded, ended: time.Now()}))
+	}
+	x.recycle()
 }
 
 func (s *snapshot) clientKeepAlive() time.Duration {
@@ -115,8 +155,9 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 		return status
 	}
 	line := x.balancer.options.Access.Line(level, "request")
-	line.Text("client", x.request.Client.String())
-	line.Text("request", x.request.Method+" "+x.request.Path)
+	var client [64]byte
+	line.Text("client", x.texts.Of(x.request.Client.AppendTo(client[:0])))
+	line.Text("request", x.texts.Join(x.request.Method, " ", x.request.Path))
 	line.Text("domain_name", x.request.Host)
 	line.Text("user_agent", x.request.Header.Get("User-Agent"))
 	line.Int("elb_status_code", int64(status))

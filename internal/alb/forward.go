@@ -27,11 +27,10 @@ func (x *exchange) forward(ctx context.Context, f *forward) *message.Response {
 		return x.fail(503, noTarget(x.group))
 	}
 	a := &x.snapshot.config.Attributes
-	out := &upstream.Request{
-		Method: x.request.Method, Path: x.routed.Path, Query: x.routed.Query,
-		Host: x.targetHost(a), Header: targetHeader(x.request, a, x.traceID),
-		Body: x.request.Body, Length: x.request.Length, Secure: x.group.HTTPS,
-	}
+	out := &x.out
+	out.Method, out.Path, out.Query, out.Secure = x.request.Method, x.routed.Path, x.routed.Query, x.group.HTTPS
+	out.Host, out.Header = x.targetHost(a), x.targetHeader(out.Header, a)
+	out.Body, out.Length = x.request.Body, x.request.Length
 	addTLS(&out.Header, x.request, a, x.listener.config.TLS)
 	x.identify(&out.Header)
 	if out.Secure {
@@ -76,8 +75,8 @@ func upgrade(h message.Header) string {
 // call exchanges the request for the header of an answer. Whenever nothing
 // comes from the target for as long as the idle timeout, the exchange ends.
 func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Duration) (response, failed *message.Response) {
-	incoming := &requestBody{source: out.Body}
-	x.body = incoming
+	incoming := &x.incoming
+	incoming.source, x.body = out.Body, incoming
 	if out.Body != nil {
 		out.Body = incoming
 	}
@@ -108,7 +107,8 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 		response.Done = func(int64, error) { t.outstanding.Add(-1) }
 		return response, nil
 	}
-	response.Body = &responseBody{source: response.Body, target: t}
+	x.sending = responseBody{source: response.Body, target: t}
+	response.Body = &x.sending
 	if x.request.IsGRPC() {
 		response.Body = &callBody{ReadCloser: response.Body, exchange: x}
 	}

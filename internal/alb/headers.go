@@ -16,26 +16,32 @@ import (
 
 // targetHeader is the client's header as the target gets it, by "HTTP headers
 // and Application Load Balancers" in the user guide.
-func targetHeader(r *message.Request, a *config.Attributes, trace string) message.Header {
-	h := r.Header.AppendPassed(nil, ours)
+func (x *exchange) targetHeader(h message.Header, a *config.Attributes) message.Header {
+	r := x.request
+	h = r.Header.AppendPassed(h, ours)
 	if a.DropInvalidHeaders {
 		h.DeleteFunc(func(name string) bool { return !validName(name) })
 	}
+	var text [64]byte
 	client := r.Client.Addr().Unmap()
-	own := client.String()
+	own := client.AppendTo(text[:0])
 	if a.XFFClientPort {
-		own = netip.AddrPortFrom(client, r.Client.Port()).String()
+		own = netip.AddrPortFrom(client, r.Client.Port()).AppendTo(text[:0])
 	}
 	switch a.XForwardedFor {
 	case config.XFFRemove:
 		h.Del("X-Forwarded-For")
 	case config.XFFPreserve:
 	default:
-		h.Set("X-Forwarded-For", strings.Join(append(h.Values("X-Forwarded-For"), own), ", "))
+		forwarded := x.texts.Of(own)
+		if before := h.Values("X-Forwarded-For"); len(before) > 0 {
+			forwarded = strings.Join(append(before, forwarded), ", ")
+		}
+		h.Set("X-Forwarded-For", forwarded)
 	}
 	h.Set("X-Forwarded-Proto", protocol(r))
-	h.Set("X-Forwarded-Port", strconv.Itoa(int(r.Server.Port())))
-	h.Set("X-Amzn-Trace-Id", trace)
+	h.Set("X-Forwarded-Port", x.texts.Of(strconv.AppendUint(text[:0], uint64(r.Server.Port()), 10)))
+	h.Set("X-Amzn-Trace-Id", x.traceID)
 	return h
 }
 
@@ -76,12 +82,13 @@ func (x *exchange) targetHost(a *config.Attributes) string {
 	if x.rehosted {
 		return x.routed.Host
 	}
-	return targetHost(x.request, a)
+	return x.ownHost(a)
 }
 
-// targetHost is the Host field as the target gets it: with the listener's port
+// ownHost is the Host field as the target gets it: with the listener's port
 // and no other, unless it is to be preserved.
-func targetHost(r *message.Request, a *config.Attributes) string {
+func (x *exchange) ownHost(a *config.Attributes) string {
+	r := x.request
 	host := r.Host
 	if host == "" { // HTTP/1.0
 		return r.Server.String()
@@ -100,13 +107,19 @@ func targetHost(r *message.Request, a *config.Attributes) string {
 	case hasPort:
 		return host
 	}
-	return name + ":" + strconv.Itoa(int(port))
+	var text [len("65535")]byte
+	return x.texts.Join(name, ":", x.texts.Of(strconv.AppendUint(text[:0], uint64(port), 10)))
 }
 
 // traceID is the value of X-Amzn-Trace-Id: a root if the client sent none,
 // else an id of the request's own before what came.
-func traceID(client string, now time.Time) string {
+func traceID(t *http1.Texts, client string, now time.Time) string {
 	id := newTraceID(now)
+	if client == "" {
+		text := []byte("Root=1-01234567-0123456789abcdef01234567")
+		copy(text[len("Root="):], id[:])
+		return t.Of(text)
+	}
 	rooted := false
 	var kept []string
 	for field := range strings.SplitSeq(client, ";") {
@@ -121,15 +134,17 @@ func traceID(client string, now time.Time) string {
 	if rooted {
 		name = "Self="
 	}
-	return strings.Join(append([]string{name + id}, kept...), ";")
+	return strings.Join(append([]string{name + string(id[:])}, kept...), ";")
 }
 
 // newTraceID is no secret, so that the runtime's generator is good enough.
-func newTraceID(now time.Time) string {
+func newTraceID(now time.Time) (text [len("1-01234567-0123456789abcdef01234567")]byte) {
 	var b [16]byte
 	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix()))
 	binary.BigEndian.PutUint64(b[4:12], rand.Uint64())
 	binary.BigEndian.PutUint32(b[12:], rand.Uint32())
-	text := hex.EncodeToString(b[:])
-	return "1-" + text[:8] + "-" + text[8:]
+	text[0], text[1], text[10] = '1', '-', '-'
+	hex.Encode(text[2:10], b[:4])
+	hex.Encode(text[11:], b[4:])
+	return text
 }

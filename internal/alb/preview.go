@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -86,7 +85,8 @@ func (b *Balancer) Preview(p PreviewParams) Preview {
 		Method: p.Method, Host: p.Host, Path: p.Path, Query: p.Query, Header: p.Header, Proto: "HTTP/1.1",
 		Client: p.Client, Server: netip.AddrPortFrom(netip.Addr{}, p.Port),
 	}
-	x := &exchange{balancer: b, snapshot: b.current.Load(), request: r, routed: r, start: time.Now(), priority: noRule}
+	x := b.begin(r)
+	x.routed = r
 	if l := x.snapshot.listeners[p.Port]; l != nil {
 		r.Secure = l.config.TLS != nil
 		if p.HTTP2 && r.Secure && !x.snapshot.config.Attributes.HTTP1Only {
