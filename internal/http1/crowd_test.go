@@ -75,11 +75,8 @@ func TestCrowdGivesWay(t *testing.T) {
 			})
 			other := keep(dialFrom(t, "127.0.0.2", at))
 			other.ask(t)
-			var crowd []net.Conn
 			for range 3 * limit {
-				c := dialFrom(t, "127.0.0.3", at)
-				do(t, c)
-				crowd = append(crowd, c)
+				do(t, dialFrom(t, "127.0.0.3", at))
 			}
 			for range limit / 2 {
 				keep(dialFrom(t, "127.0.0.4", at)).ask(t)
