@@ -34,13 +34,13 @@ type AWS struct {
 	STS     *sts.Client
 }
 
-// ownFaults repeats one thing, once: a call whose connection the client itself has
+// ownFaults repeats one thing, up to three times: a call whose connection the client itself has
 // closed while it read the answer. On a busy machine net/http's goroutine that
 // writes may end a connection, of which the other one has got a response's header
 // already; it is known as issue 2737 of aws-sdk-go-v2. The SDK's own retryer, in
 // whose place this is, has repeated such calls since (pull request 2949).
 var ownFaults = retry.NewStandard(func(o *retry.StandardOptions) {
-	o.MaxAttempts = 2
+	o.MaxAttempts = 4
 	o.RateLimiter = ratelimit.None
 	o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 		return aws.BoolTernary(errors.Is(err, net.ErrClosed))
