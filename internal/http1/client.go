@@ -293,8 +293,10 @@ func (cc *clientConn) exchange(ctx context.Context, r *Request, spent time.Durat
 		if err != nil {
 			free := x.end()
 			cc.close()
-			if cc.client.abortion() == nil { // else nobody waits for the client's next piece
+			if cc.client.abortion() == nil {
 				x.sender.Wait()
+			} else {
+				free = false // nobody waits for the client's next piece, which the sender does
 			}
 			err = x.cause(err)
 			x.free = free
