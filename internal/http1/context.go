@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// connContext is the context of a server's connection, which its requests are
-// given. Exchanges with backends hang on it without the allocations that
-// context.AfterFunc would cost each of them.
-type connContext struct {
+// Context is the context of a server's connection, or of a stream of one, which
+// its requests are given. Exchanges with servers hang on it without the
+// allocations that context.AfterFunc would cost each of them.
+type Context struct {
 	context.Context
 	end context.CancelCauseFunc
 
@@ -17,14 +17,15 @@ type connContext struct {
 	first *exchange // of those that hang on it
 }
 
-func newConnContext() *connContext {
-	c := &connContext{}
+// NewContext is a context that has not ended.
+func NewContext() *Context {
+	c := &Context{}
 	c.Context, c.end = context.WithCancelCause(context.Background())
 	return c
 }
 
-// cancel ends the context and interrupts the exchanges.
-func (c *connContext) cancel(cause error) {
+// Cancel ends the context and interrupts the exchanges.
+func (c *Context) Cancel(cause error) {
 	c.end(cause)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -35,7 +36,7 @@ func (c *connContext) cancel(cause error) {
 }
 
 // attach hangs an exchange on the context, and tells whether that has not ended.
-func (c *connContext) attach(x *exchange) bool {
+func (c *Context) attach(x *exchange) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
@@ -49,7 +50,7 @@ func (c *connContext) attach(x *exchange) bool {
 }
 
 // detach takes an exchange off, and tells whether it was not interrupted.
-func (c *connContext) detach(x *exchange) bool {
+func (c *Context) detach(x *exchange) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if x.previous != nil {

@@ -19,9 +19,9 @@ type exchange struct {
 	ctx     context.Context
 	wait    time.Duration // for the next piece of the response
 
-	holder         *connContext // that the exchange hangs on
-	next, previous *exchange    // others that do
-	stop           func() bool  // the hold of a context of another kind; nil if it has none
+	holder         *Context    // that the exchange hangs on
+	next, previous *exchange   // others that do
+	stop           func() bool // the hold of a context of another kind; nil if it has none
 	interrupted    atomic.Bool
 
 	out     []byte // what is to be written before the response is waited for
@@ -73,7 +73,7 @@ var ErrTimeout = errors.New("the server was silent for too long")
 
 // begin hangs the exchange on its context, unless that has ended.
 func (x *exchange) begin() bool {
-	if holder, ok := x.ctx.(*connContext); ok {
+	if holder, ok := x.ctx.(*Context); ok {
 		if x.holder = holder; !holder.attach(x) {
 			x.holder = nil
 			return false

@@ -38,7 +38,7 @@ type serverConn struct {
 	accepted int64 // by clock
 	in       *input
 	state    atomic.Int32
-	ctx      *connContext
+	ctx      *Context
 	watch    watch
 
 	// Its part of the server's crowd, under the server's lock.
@@ -84,7 +84,7 @@ const (
 
 func newServerConn(s *Server, conn net.Conn, c *tls.Config) *serverConn {
 	return &serverConn{
-		server: s, tls: c, socket: conn, accepted: clock(), ctx: newConnContext(),
+		server: s, tls: c, socket: conn, accepted: clock(), ctx: NewContext(),
 		conn: Conn{Conn: conn, Client: addrPort(conn.RemoteAddr()), Server: addrPort(conn.LocalAddr())},
 	}
 }
@@ -107,7 +107,7 @@ func (c *serverConn) dismiss() {
 
 // abort ends whatever is under way.
 func (c *serverConn) abort(cause error) {
-	c.ctx.cancel(cause)
+	c.ctx.Cancel(cause)
 	c.cut()
 }
 
@@ -135,7 +135,7 @@ func (c *serverConn) serve() (rests bool) {
 		if rests {
 			return
 		}
-		c.ctx.cancel(ErrGone)
+		c.ctx.Cancel(ErrGone)
 		c.socket.Close()
 		c.endRequest()
 		c.watch.close()
@@ -193,7 +193,7 @@ func (c *serverConn) open() bool {
 	}
 	c.in = newInput(c.conn.Conn, smallInputs)
 	c.reading.set = c.conn.SetReadDeadline
-	c.watch.init(c.socket, func() { c.ctx.cancel(ErrGone) })
+	c.watch.init(c.socket, func() { c.ctx.Cancel(ErrGone) })
 	c.onReadable, c.onWritable = c.readable, c.writable
 	return true
 }
