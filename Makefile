@@ -16,7 +16,7 @@ test: dependencies build
 	@scripts/install-dependencies test
 	@test $$(id -u) = 0 || { echo 'the tests make namespaces: run them as root' >&2; exit 1; }
 	$(GO) test -race -timeout 15m ./...
-	$(GO) test -run '^TestAllocations$$' ./internal/http1 ./internal/gateway ./internal/alb # the race detector makes pools forgetful
+	$(GO) test -run '^TestAllocations$$' ./internal/http1 ./internal/http2 ./internal/gateway ./internal/alb # the race detector makes pools forgetful
 
 # A million requests through gateway, link and ALB, while everything changes.
 soak: dependencies

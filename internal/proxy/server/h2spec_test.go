@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
@@ -16,17 +15,8 @@ import (
 // h2spec is where scripts/install-dependencies puts it.
 const h2spec = "../../../test/bin/h2spec"
 
-// known are the cases of h2spec that fail, and why that is right.
-var known = map[string]string{
-	"http2/6.5.3: Sends multiple values of SETTINGS_INITIAL_WINDOW_SIZE": "net/http closes connections that name a setting twice in one frame, which no client does",
-	// The chain does not see these requests. A response before the stream is
-	// reset is allowed (RFC 9113, section 8.1.1), and h2spec looks no further.
-	"http2/8.1.2.2: Sends a HEADERS frame that contains the connection-specific header field":                       "net/http answers with status 400",
-	"http2/8.1.2.2: Sends a HEADERS frame that contains the TE header field with any value other than \"trailers\"": "net/http answers with status 400",
-}
-
 // Every case of h2spec passes, also those about what an implementation only
-// should do, but for the known ones.
+// should do.
 func TestH2Spec(t *testing.T) {
 	if _, err := os.Stat(h2spec); err != nil {
 		t.Fatalf("%v: scripts/install-dependencies test makes it", err)
@@ -62,25 +52,17 @@ func TestH2Spec(t *testing.T) {
 	if err := xml.Unmarshal(data, &result); err != nil {
 		t.Fatal(err)
 	}
-	passed, failed := 0, []string{}
+	passed := 0
 	for _, s := range result.Suites {
 		for _, c := range s.Cases {
 			if c.Failure == nil && c.Error == nil && c.Skipped == nil {
 				passed++
 				continue
 			}
-			name := s.Package + ": " + c.Name
-			if failed = append(failed, name); known[name] == "" {
-				t.Errorf("%s", name)
-			}
+			t.Errorf("%s: %s", s.Package, c.Name)
 		}
 	}
-	for name := range known {
-		if !slices.Contains(failed, name) {
-			t.Errorf("%s passes now", name)
-		}
-	}
-	if passed < 140 {
+	if passed < 146 {
 		t.Errorf("only %d cases passed", passed)
 	}
 	if t.Failed() {

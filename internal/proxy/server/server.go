@@ -1,5 +1,5 @@
 // Package server is a proxy's side towards clients: it puts its
-// chain on the HTTP/1.1 engine, and HTTP/2 beside that.
+// chain on the engines of HTTP/1.1 and HTTP/2.
 package server
 
 import (
@@ -7,8 +7,12 @@ import (
 	"net/netip"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/http2"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
+
+// H2 is the name of HTTP/2 in TLS's handshake, for tls.Config.NextProtos.
+const H2 = "h2"
 
 // Options are a server's limits.
 type Options = http1.Options
@@ -28,10 +32,10 @@ func New(h message.Handler, o Options) *Server {
 		}
 		return c
 	}
-	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).serve}
+	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).Serve}
 	return http1.NewServer(func(ctx context.Context, r *http1.Request) *http1.Response {
 		c := r.Conn.Value.(*connection)
-		c.convert(r)
+		c.request = convert(r)
 		response := h(ctx, &c.request)
 		c.chain, response.Done = response.Done, c.done
 		return response
@@ -56,12 +60,27 @@ func (c *connection) end(sent int64, err error) {
 	c.request, c.chain = message.Request{}, nil
 }
 
+// newHTTP2 makes the server of connections that speak HTTP/2.
+func newHTTP2(h message.Handler, o Options) *http2.Server {
+	return http2.New(func(ctx context.Context, r *http2.Request) *http1.Response {
+		m, _ := r.Memory.(*message.Request)
+		if m == nil {
+			m = new(message.Request)
+			r.Memory = m
+		}
+		*m = convert(&r.Request)
+		m.Proto = "HTTP/2.0"
+		// A call may last as it will, as long as either side sends something.
+		r.Patient = m.IsGRPC()
+		return h(ctx, m)
+	}, o)
+}
+
 // convert makes the chain's request.
-func (c *connection) convert(r *http1.Request) {
-	m := &c.request
-	*m = message.Request{
+func convert(r *http1.Request) message.Request {
+	m := message.Request{
 		Method: r.Method, Proto: "HTTP/1.1", Header: r.Header, Body: r.Body, Length: r.Length,
-		Client: r.Conn.Client, Server: r.Conn.Server, Connection: c.value,
+		Client: r.Conn.Client, Server: r.Conn.Server, Connection: r.Conn.Value.(*connection).value,
 		Secure: r.Conn.TLS != nil, TLS: r.Conn.TLS,
 	}
 	if r.Minor == 0 {
@@ -71,8 +90,12 @@ func (c *connection) convert(r *http1.Request) {
 	if m.Path == "*" {
 		m.Path = "/*"
 	}
+	if r.Host != "" {
+		m.Host = r.Host
+	}
 	if m.Host == "" {
 		m.Host = m.Header.Get("Host")
 	}
 	m.Header.Del("Host")
+	return m
 }

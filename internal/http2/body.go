@@ -1,0 +1,246 @@
+package http2
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/isthmus-net/isthmus/internal/http1"
+)
+
+const smallBody = 16 << 10
+
+// bodies are for what has come of a body that nobody has read yet.
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, smallBody); return &b }}
+
+func (c *conn) readData(h frameHeader) error {
+	if h.stream == 0 {
+		return broken(codeProtocol, "data of no stream")
+	}
+	left, padding := h.length, 0
+	if h.has(flagPadded) {
+		b, err := c.in.take(min(1, left))
+		if err != nil {
+			return err
+		}
+		if len(b) == 0 {
+			return broken(codeFrameSize, "a padded frame that is empty")
+		}
+		if padding, left = int(b[0]), left-1; padding > left {
+			return broken(codeProtocol, "padding that is longer than its frame")
+		}
+	}
+	c.mu.Lock()
+	s, err := c.beginData(h, left-padding)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := c.in.payload(left-padding, func(p []byte) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.received(s, p)
+	}); err != nil {
+		return err
+	}
+	if err := c.in.skip(padding); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.grant(s, h.length-(left-padding)); err != nil {
+		return err
+	}
+	if s == nil || !h.has(flagEndStream) || c.streams[s.id] != s {
+		return nil
+	}
+	if s.left > 0 {
+		return c.refuse(s, codeProtocol, "a body that is shorter than its length")
+	}
+	s.endInput()
+	return nil
+}
+
+// beginData finds the stream of a frame of data; nil if it is to be thrown away.
+// The lock is held.
+func (c *conn) beginData(h frameHeader, size int) (*stream, error) {
+	if c.recvWindow -= int64(h.length); c.recvWindow < 0 {
+		return nil, broken(codeFlowControl, "more data than was granted")
+	}
+	if size == 0 && !h.has(flagEndStream) {
+		if err := c.fault(1); err != nil {
+			return nil, err
+		}
+	} else {
+		c.merit(1)
+	}
+	s, err := c.find(h.stream)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil && (c.ownReset.has(h.stream) || c.stage >= stageLast):
+		return nil, nil // it was on its way
+	case s == nil:
+		return nil, c.resetID(h.stream, codeStreamClosed)
+	case s.ended:
+		return nil, c.refuse(s, codeStreamClosed, "data behind the end of a stream")
+	}
+	if s.recvWindow -= int64(h.length); s.recvWindow < 0 {
+		return nil, c.refuse(s, codeFlowControl, "more data than was granted")
+	}
+	if s.left >= 0 {
+		if s.left -= int64(size); s.left < 0 {
+			return nil, c.refuse(s, codeProtocol, "a body that is longer than its length")
+		}
+	}
+	return s, nil
+}
+
+// received takes a piece of a body, for a stream that may have ended meanwhile.
+func (c *conn) received(s *stream, p []byte) error {
+	if s == nil || s.failed != nil || c.streams[s.id] != s {
+		return c.grant(nil, len(p))
+	}
+	if s.data == nil {
+		s.data = *bodies.Get().(*[]byte)
+	}
+	if s.read > 0 && len(s.data)+len(p) > cap(s.data) {
+		s.data = s.data[:copy(s.data, s.data[s.read:])]
+		s.read = 0
+	}
+	s.data = append(s.data, p...)
+	s.reading.wake()
+	return nil
+}
+
+// endInput tells that the client has sent all of a stream. The lock is held.
+func (s *stream) endInput() {
+	s.ended = true
+	if s.answered {
+		s.conn.closed(s)
+	}
+	s.reading.wake()
+}
+
+// grant lets the client send as much again as was taken, of a stream and of the
+// connection. Little is not worth a frame.
+func (c *conn) grant(s *stream, n int) error {
+	if c.unread += int64(n); c.unread >= connectionBuffer/2 {
+		if err := c.awaitRoom(); err != nil {
+			return err
+		}
+		more := c.unread
+		c.unread = 0
+		c.recvWindow += more
+		b := c.room(frameHeaderSize + 4)
+		*b = appendWindow(*b, 0, uint32(more))
+		c.flushSoon()
+	}
+	if s == nil || s.ended || s.failed != nil {
+		return nil
+	}
+	if s.unread += int64(n); s.unread >= streamBuffer/2 {
+		more := s.unread
+		s.unread = 0
+		s.recvWindow += more
+		b := c.room(frameHeaderSize + 4)
+		*b = appendWindow(*b, s.id, uint32(more))
+		c.flushSoon()
+	}
+	return nil
+}
+
+// drop throws away what has come of a body. The lock is held.
+func (s *stream) drop() {
+	if s.data != nil {
+		s.conn.grant(nil, len(s.data)-s.read)
+		s.putData()
+	}
+}
+
+func (s *stream) putData() {
+	if data := s.data[:0]; cap(data) == smallBody {
+		bodies.Put(&data)
+	}
+	s.data, s.read = nil, 0
+}
+
+// body is a request's body, as its handler sees it. It may be read until the
+// response has been sent, by one goroutine at a time.
+type body struct {
+	stream *stream
+	pace   http1.Pace
+	err    error // that it has ended with
+	copied http.Header
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	s := b.stream
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.err != nil {
+		return 0, b.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	s.move()
+	for {
+		switch {
+		case len(s.data) > s.read:
+			n := copy(p, s.data[s.read:])
+			if s.read += n; s.read == len(s.data) {
+				s.putData()
+			}
+			b.pace.Move(n, 0)
+			s.move()
+			c.grant(s, n)
+			return n, nil
+		case s.failed != nil:
+			b.err = s.failed
+			if !errors.Is(b.err, http1.ErrGone) && !errors.Is(b.err, errAnswered) {
+				b.err = errors.Join(http1.ErrGone, b.err)
+			}
+			return 0, b.err
+		case s.ended:
+			b.copyTrailer()
+			b.err = io.EOF
+			return 0, b.err
+		}
+		if s.expects {
+			s.expects = false
+			head := c.room(frameHeaderSize + 5)
+			*head = appendStatus(appendFrame(*head, 5, frameHeaders, flagEndHeaders, s.id), 100)
+			c.flushSoon()
+		}
+		if !s.await(&s.reading, &b.pace) {
+			b.err = http1.ErrSlow
+			return 0, b.err
+		}
+	}
+}
+
+// Trailer are the fields that the client announced behind the body.
+func (b *body) Trailer() http.Header {
+	if b.copied == nil && b.stream.trailer != nil {
+		b.copied = b.stream.trailer.Clone()
+	}
+	return b.copied
+}
+
+func (b *body) copyTrailer() {
+	trailer := b.Trailer()
+	for _, f := range b.stream.behind {
+		name := http.CanonicalHeaderKey(f.Name)
+		trailer[name] = append(trailer[name], f.Value)
+	}
+}
+
+// Buffered is how many bytes can be read without waiting.
+func (b *body) Buffered() int {
+	b.stream.conn.mu.Lock()
+	defer b.stream.conn.mu.Unlock()
+	return len(b.stream.data) - b.stream.read
+}
