@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -176,6 +177,31 @@ func TestHTTP2Framing(t *testing.T) {
 		if err := <-closed; err != nil {
 			t.Errorf("%s %s: %v", test.method, test.path, err)
 		}
+	}
+}
+
+// Bodies of any size pass, both ways: what a client grants in small pieces is not
+// held against it.
+func TestHTTP2Bulk(t *testing.T) {
+	const size = 64 << 20
+	_, at := serveTLS(t, func(_ context.Context, r *message.Request) *message.Response {
+		if r.Body == nil {
+			return &message.Response{Status: 200, Body: io.NopCloser(io.LimitReader(zeros{}, size)), Length: size}
+		}
+		n, err := io.Copy(io.Discard, r.Body)
+		return text(200, fmt.Sprint(n, err))
+	}, Options{})
+	c := client2(t)
+	answer, err := c.Get("https://" + at + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, answer.Body, make([]byte, 1<<10)); n != size || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if _, got := do(t, c, "POST", "https://"+at+"/", io.LimitReader(zeros{}, size)); got != fmt.Sprint(size, nil) {
+		t.Errorf("sent: %s", got)
 	}
 }
 
