@@ -40,7 +40,8 @@ func (c *conn) readData(h frameHeader) error {
 	if err := c.in.payload(left-padding, func(p []byte) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return c.received(s, p)
+		c.received(s, p)
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -49,9 +50,7 @@ func (c *conn) readData(h frameHeader) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.grant(s, h.length-(left-padding)); err != nil {
-		return err
-	}
+	c.grant(s, h.length-(left-padding))
 	if s == nil || !h.has(flagEndStream) || c.streams[s.id] != s {
 		return nil
 	}
@@ -98,9 +97,10 @@ func (c *conn) beginData(h frameHeader, size int) (*stream, error) {
 }
 
 // received takes a piece of a body, for a stream that may have ended meanwhile.
-func (c *conn) received(s *stream, p []byte) error {
+func (c *conn) received(s *stream, p []byte) {
 	if s == nil || s.failed != nil || c.streams[s.id] != s {
-		return c.grant(nil, len(p))
+		c.grant(nil, len(p))
+		return
 	}
 	if s.data == nil {
 		s.data = *bodies.Get().(*[]byte)
@@ -111,7 +111,6 @@ func (c *conn) received(s *stream, p []byte) error {
 	}
 	s.data = append(s.data, p...)
 	s.reading.wake()
-	return nil
 }
 
 // endInput tells that the client has sent all of a stream. The lock is held.
@@ -124,12 +123,9 @@ func (s *stream) endInput() {
 }
 
 // grant lets the client send as much again as was taken, of a stream and of the
-// connection. Little is not worth a frame.
-func (c *conn) grant(s *stream, n int) error {
+// connection. Little is not worth a frame, so that these are few.
+func (c *conn) grant(s *stream, n int) {
 	if c.unread += int64(n); c.unread >= connectionBuffer/2 {
-		if err := c.awaitRoom(); err != nil {
-			return err
-		}
 		more := c.unread
 		c.unread = 0
 		c.recvWindow += more
@@ -138,7 +134,7 @@ func (c *conn) grant(s *stream, n int) error {
 		c.flushSoon()
 	}
 	if s == nil || s.ended || s.failed != nil {
-		return nil
+		return
 	}
 	if s.unread += int64(n); s.unread >= streamBuffer/2 {
 		more := s.unread
@@ -148,7 +144,6 @@ func (c *conn) grant(s *stream, n int) error {
 		*b = appendWindow(*b, s.id, uint32(more))
 		c.flushSoon()
 	}
-	return nil
 }
 
 // drop throws away what has come of a body. The lock is held.

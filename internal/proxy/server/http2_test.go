@@ -205,6 +205,34 @@ func TestHTTP2Bulk(t *testing.T) {
 	}
 }
 
+// Many large messages pass at a time, both ways, over one connection.
+func TestHTTP2Echo(t *testing.T) {
+	_, at := serveTLS(t, func(_ context.Context, r *message.Request) *message.Response {
+		return &message.Response{Status: 200, Body: io.NopCloser(r.Body), Length: -1}
+	}, Options{})
+	c := client2(t)
+	large := strings.Repeat("0123456789", 30_000)
+	var clients sync.WaitGroup
+	for range 16 {
+		clients.Go(func() {
+			for range 10 {
+				answer, err := c.Post("https://"+at+"/", "text/plain", strings.NewReader(large))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				if err != nil || string(b) != large {
+					t.Errorf("%d bytes, %v", len(b), err)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
+}
+
 // What comes is passed on at once, both ways.
 func TestHTTP2Streams(t *testing.T) {
 	_, at := serveTLS(t, func(_ context.Context, r *message.Request) *message.Response {
