@@ -53,9 +53,10 @@ func FuzzServe(f *testing.F) {
 	})
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		c := &script{in: append([]byte(preface), sent...)}
+		c.changed.L = &c.mu
 		handler := func(_ context.Context, r *Request) *http1.Response {
-			c.handlers.Add(1)
-			defer c.handlers.Done()
+			c.handling(1)
+			defer c.handling(-1)
 			if refused := r.Check(); refused != nil {
 				t.Errorf("%v: %v", r.Request, refused)
 			}
@@ -83,16 +84,28 @@ func FuzzServe(f *testing.F) {
 // script is a connection whose other end has sent everything, and ends when the
 // requests have been handled.
 type script struct {
-	in       []byte
-	handlers sync.WaitGroup
+	in []byte
 
-	mu  sync.Mutex
-	out bytes.Buffer
+	mu      sync.Mutex
+	changed sync.Cond
+	handled int // requests at a time
+	out     bytes.Buffer
+}
+
+func (c *script) handling(more int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handled += more
+	c.changed.Signal()
 }
 
 func (c *script) Read(p []byte) (int, error) {
 	if len(c.in) == 0 {
-		c.handlers.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for c.handled > 0 {
+			c.changed.Wait()
+		}
 		return 0, io.EOF
 	}
 	n := copy(p, c.in)
