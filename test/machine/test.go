@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -83,11 +82,8 @@ func (m *Machine) Logged(t *testing.T, text string) {
 // more of the log than that.
 func (m *Machine) CloseClean() error {
 	var race error
-	if reports := raceReport.FindAllString(m.Log(), 3); reports != nil {
-		race = fmt.Errorf("a data race in Isthmus:\n%s", strings.Join(reports, "\n"))
+	if reports := races(m.Log()); reports != nil {
+		race = fmt.Errorf("a data race in Isthmus:\n%s", strings.Join(reports[:min(3, len(reports))], "\n"))
 	}
 	return errors.Join(race, m.Close())
 }
-
-// raceReport is a report of the race detector, or of one that was broken off.
-var raceReport = regexp.MustCompile(`(?s)WARNING: DATA RACE.*?(\n=====|$)`)
