@@ -24,13 +24,6 @@ var floods = []struct {
 	{"none", 0}, {"silent", 11_000}, {"heads", 11_000}, {"idle", 11_000}, {"bodies", 2_000}, {"readers", 300},
 }
 
-// timing is what program flood tells of requests.
-type timing struct {
-	Requests, Errors int
-	Error            string
-	P50, P99         float64
-}
-
 // floods measures what requests at a fixed rate take while other clients flood a
 // contestant, beside what they take without that in the same round.
 func (n *network) floods(ctx context.Context, r *report.Report, s *subject, program string, o options) error {
@@ -48,16 +41,13 @@ func (n *network) floods(ctx context.Context, r *report.Report, s *subject, prog
 			if err != nil {
 				return fmt.Errorf("flood %s: %w", f.kind, err)
 			}
-			var got struct {
-				Open, Closed float64
-				Kept, New    timing
-			}
+			var got contest.Flood
 			if err := json.Unmarshal([]byte(out), &got); err != nil {
 				return fmt.Errorf("flood %s said %q: %w", f.kind, out, err)
 			}
 			for i, load := range []struct {
 				name string
-				timing
+				contest.Timing
 			}{{"kept", got.Kept}, {"new", got.New}} {
 				name := f.kind + "-" + load.name
 				r.Add(name, s.name, "flood_p50_us", "µs", load.P50)
@@ -77,8 +67,8 @@ func (n *network) floods(ctx context.Context, r *report.Report, s *subject, prog
 				}
 			}
 			if f.kind != "none" {
-				r.Add(f.kind, s.name, "flood_open", "", got.Open)
-				r.Add(f.kind, s.name, "flood_closed", "", got.Closed)
+				r.Add(f.kind, s.name, "flood_open", "", float64(got.Open))
+				r.Add(f.kind, s.name, "flood_closed", "", float64(got.Closed))
 			}
 		}
 	}

@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 )
 
 // Connections that the proxy closes are opened again, so many a second.
@@ -33,6 +35,10 @@ type kind struct {
 	// step goes on after every; without it the connection is silent.
 	every time.Duration
 	step  func(net.Conn) error
+}
+
+func (f *flooder) count() contest.Connections {
+	return contest.Connections{Open: f.open.Load(), Closed: f.closed.Load()}
 }
 
 func say(text string) func(*flags, net.Conn) error {

@@ -1,6 +1,7 @@
 // Command flood is a proxy's clients: some send requests at a fixed rate and are
 // timed, and the others keep connections busy with as little as they can. It
-// prints what the first have seen.
+// prints what the first have seen. The others are a process of their own, with
+// less precedence: what they do must not take time of those that are timed.
 package main
 
 import (
@@ -14,26 +15,23 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
-)
 
-// Result is what is printed, as JSON.
-type Result struct {
-	Open      int64 // connections of the flood at the end
-	Closed    int64 // that the proxy has closed
-	Kept, New Timing
-}
+	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
+)
 
 // flags are the command line's.
 type flags struct {
 	address, host, path, large, kind string
 	connections                      int
 	duration                         time.Duration
+	keep                             bool
 }
 
 func main() {
@@ -45,37 +43,81 @@ func main() {
 	flag.StringVar(&f.kind, "kind", "none", "what the flood does: none, silent, heads, idle, bodies or readers")
 	flag.IntVar(&f.connections, "connections", 1000, "of the flood")
 	flag.DurationVar(&f.duration, "duration", 5*time.Second, "how long requests are sent and timed")
+	flag.BoolVar(&f.keep, "keep", false, "keep the flood up until the input ends, and time nothing")
 	flag.Parse()
-	r, err := run(f)
-	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(r)
+	run := timed
+	if f.keep {
+		run = keep
 	}
-	if err != nil {
+	if err := run(f); err != nil {
 		fmt.Fprintln(os.Stderr, "flood:", err)
 		os.Exit(1)
 	}
 }
 
-func run(f flags) (Result, error) {
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	fl := &flooder{flags: f, reopen: rate.NewLimiter(reopened, 1)}
+// timed times requests during a flood, and prints a contest.Flood.
+func timed(f flags) error {
+	var r contest.Flood
+	var kept struct {
+		cmd *exec.Cmd
+		in  io.WriteCloser
+		out *json.Decoder
+	}
 	if f.kind != "none" {
-		do, ok := kinds[f.kind]
-		if !ok {
-			return Result{}, fmt.Errorf("no kind of flood is %q", f.kind)
+		kept.cmd = exec.Command("/proc/self/exe", append(os.Args[1:], "-keep")...)
+		kept.cmd.Stderr = os.Stderr
+		out, err := kept.cmd.StdoutPipe()
+		if err != nil {
+			return err
 		}
-		if err := fl.start(ctx, do); err != nil {
-			return Result{}, err
+		if kept.in, err = kept.cmd.StdinPipe(); err != nil {
+			return err
+		}
+		if err := kept.cmd.Start(); err != nil {
+			return err
+		}
+		defer kept.cmd.Process.Kill()
+		kept.out = json.NewDecoder(out)
+		if err := kept.out.Decode(&r.Connections); err != nil {
+			return fmt.Errorf("wait for the flood: %w", errors.Join(err, kept.cmd.Wait()))
 		}
 	}
-	var r Result
 	var both sync.WaitGroup
 	both.Go(func() { r.Kept = f.send(keptRate, keptConnections, true) })
 	both.Go(func() { r.New = f.send(newRate, newClients, false) })
 	both.Wait()
-	r.Open, r.Closed = fl.open.Load(), fl.closed.Load()
-	return r, nil
+	if kept.cmd != nil {
+		kept.in.Close()
+		if err := errors.Join(kept.out.Decode(&r.Connections), kept.cmd.Wait()); err != nil {
+			return fmt.Errorf("end the flood: %w", err)
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// keep keeps a flood up. It prints how many connections there are when there are
+// as many as there should be, and again when its input has ended.
+func keep(f flags) error {
+	// The niceness of the process that times is less.
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 0); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	fl := &flooder{flags: f, reopen: rate.NewLimiter(reopened, 1)}
+	do, ok := kinds[f.kind]
+	if !ok {
+		return fmt.Errorf("no kind of flood is %q", f.kind)
+	}
+	if err := fl.start(ctx, do); err != nil {
+		return err
+	}
+	tell := json.NewEncoder(os.Stdout)
+	if err := tell.Encode(fl.count()); err != nil {
+		return err
+	}
+	io.Copy(io.Discard, os.Stdin)
+	return tell.Encode(fl.count())
 }
 
 func (f *flags) request(method, path, more string) string {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 )
 
 // The load that is timed: requests a second on kept connections, and with a new
@@ -16,17 +18,10 @@ const (
 	newRate, newClients       = 200, 10
 )
 
-// Timing is what requests took from when they were due, in µs.
-type Timing struct {
-	Requests, Errors int
-	Error            string // the first one
-	P50, P99         float64
-}
-
 // send sends requests at a rate by a number of clients, each in its turn.
-func (f *flags) send(perSecond, clients int, keep bool) Timing {
+func (f *flags) send(perSecond, clients int, keep bool) contest.Timing {
 	var mu sync.Mutex
-	var t Timing
+	var t contest.Timing
 	var took []time.Duration
 	begin := time.Now()
 	interval := time.Second / time.Duration(perSecond)
