@@ -67,7 +67,7 @@ func newConn(s *Server, hc *http1.Conn) *conn {
 	c.flusher = c.flush
 	c.in.conn = hc.Conn
 	c.decoder = hpack.NewDecoder(tableSize, c.field)
-	c.decoder.SetMaxStringLength(s.options.MaxHeader)
+	c.decoder.SetMaxStringLength(c.maxBlock())
 	return c
 }
 

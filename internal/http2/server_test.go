@@ -62,7 +62,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{":method: GET /b HTTP/1.1", ":scheme: https", ":path: /", ":authority: x"}, "400"},
 		{[]string{":method: GET", ":scheme: https", ":path: /", ":authority: x y"}, "400"},
 		{[]string{":method: GET", ":scheme: https", ":path: /"}, "400"},
-		{with("x: " + strings.Repeat("y", 8<<10)), "431"},
+		{with("x: " + strings.Repeat("y", 8<<10)), "431"}, {with("x: " + strings.Repeat("y", 12<<10)), "431"},
 		{with(slices.Repeat([]string{"x: y"}, maxFields+1)...), "431"},
 		{with("x y: z"), ""}, {with("X: y"), ""}, {with("x: a\x00b"), ""}, {with("x: a\rb"), ""}, {with("x: a\nb"), ""}, {with("x:  a"), ""}, {with("x: a "), ""},
 		{with("connection: close"), ""}, {with("keep-alive: 1"), ""}, {with("upgrade: h2c"), ""}, {with("transfer-encoding: chunked"), ""}, {with("te: gzip"), ""},

@@ -91,7 +91,9 @@ func (s *stream) run() {
 		c.mu.Lock()
 		s.end(code, err)
 		c.running--
-		c.merit(10)
+		if err == nil {
+			c.merit(10)
+		}
 		c.mu.Unlock()
 		c.conn.End()
 		s.recycle()
