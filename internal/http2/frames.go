@@ -181,6 +181,10 @@ func (c *conn) readPing(h frameHeader) error {
 	return nil
 }
 
+// leastGrant is how much a window has to grow by, in bytes, to be no fault: the
+// sum of what is granted is bounded, and so is the number of such frames.
+const leastGrant = 512
+
 func (c *conn) readWindow(h frameHeader) error {
 	if h.length != 4 {
 		return broken(codeFrameSize, "WINDOW_UPDATE of %d bytes", h.length)
@@ -192,8 +196,10 @@ func (c *conn) readWindow(h frameHeader) error {
 	more := int64(binary.BigEndian.Uint32(b) & maxWindow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.fault(1); err != nil {
-		return err
+	if more < leastGrant {
+		if err := c.fault(1); err != nil {
+			return err
+		}
 	}
 	if h.stream == 0 {
 		if c.sendWindow += more; c.sendWindow > maxWindow {

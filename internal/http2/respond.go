@@ -218,7 +218,7 @@ func (s *stream) writeLocked(p []byte, end bool) error {
 		out := c.room(frameHeaderSize + n)
 		*out = append(appendFrame(*out, n, frameData, flags, s.id), p[:n]...)
 		c.flushSoon()
-		c.merit(2 + n/512) // clients grant small pieces anew, each twice
+		c.merit(1)
 		s.sent.Move(n, 0)
 		s.move()
 		if p = p[n:]; len(p) == 0 {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/xml"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ func TestH2Spec(t *testing.T) {
 	}
 	_, at := serveTLS(t, func(_ context.Context, r *message.Request) *message.Response {
 		if r.Body != nil {
-			r.Body.Read(make([]byte, 1<<10))
+			io.Copy(io.Discard, r.Body) // what is sent behind an early answer is ignored
 		}
 		return text(200, "hello, h2spec")
 	}, Options{})
