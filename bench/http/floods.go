@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"time"
 
 	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
+	"github.com/isthmus-net/isthmus/bench/internal/namespace"
 	"github.com/isthmus-net/isthmus/bench/internal/report"
 )
 
@@ -31,16 +33,37 @@ func (n *network) floods(ctx context.Context, r *report.Report, s *subject, prog
 	if err != nil {
 		return err
 	}
+	pids, err := tree(s.pid)
+	if err != nil {
+		return err
+	}
+	// What is timed passes through these, and anything else that they wait for
+	// would be taken for the flood's doing.
+	for _, pid := range append(pids, n.backendPID) {
+		if err := namespace.Urge(pid); err != nil {
+			return err
+		}
+	}
 	for round := range o.rounds {
 		fmt.Fprintf(os.Stderr, "bench/http: floods of %s, round %d of %d; load average %s\n", s.name, round+1, o.rounds, load())
 		var undisturbed [2]float64
 		for _, f := range floods {
+			begun := time.Now()
+			before, err := n.read(pids)
+			if err != nil {
+				return err
+			}
 			out, err := n.output(ctx, exec.Command(program, "-address", t.address, "-host", t.host,
 				"-path", cases[0].paths()[0], "-large", contest.Prefix(0)+"1m", "-kind", f.kind,
 				"-connections", strconv.Itoa(f.connections), "-duration", o.duration.String()))
 			if err != nil {
 				return fmt.Errorf("flood %s: %w", f.kind, err)
 			}
+			after, err := n.read(pids)
+			if err != nil {
+				return err
+			}
+			r.Add(f.kind, s.name, "flood_cpu", "", after.since(before).cpu.Seconds()/time.Since(begun).Seconds())
 			var got contest.Flood
 			if err := json.Unmarshal([]byte(out), &got); err != nil {
 				return fmt.Errorf("flood %s said %q: %w", f.kind, out, err)

@@ -99,9 +99,11 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := n.start(n.backend, n.backendCPU, exec.Command(backend, "-listen", fmt.Sprintf("0.0.0.0:%d", backendPort))); err != nil {
+	serving := exec.Command(backend, "-listen", fmt.Sprintf("0.0.0.0:%d", backendPort))
+	if err := n.start(n.backend, n.backendCPU, serving); err != nil {
 		return err
 	}
+	n.backendPID = serving.Process.Pid
 	if i != nil {
 		if err := i.bringUp(ctx, n); err != nil {
 			return fmt.Errorf("set up Isthmus: %w", err)

@@ -41,6 +41,7 @@ type network struct {
 	client, proxy, backend *namespace.NS
 	proxyCPU               int // that proxies have
 	loadCPU, backendCPU    int // the same one if there are two only
+	backendPID             int
 	programs               string
 	exited                 chan error // a program that should not have
 	isthmus                *isthmus   // nil if it is not measured

@@ -38,6 +38,7 @@ var titles = []struct{ metric, title string }{
 	{"flood_p50_us", "latency of other clients under a flood, median, µs"},
 	{"flood_p99_us", "latency of other clients under a flood, 99 %, µs"},
 	{"flood_ratio", "of which 99 %, as a part of undisturbed"},
+	{"flood_cpu", "use of a CPU during a flood, and while it begins"},
 	{"flood_open", "connections of the flood at the end"},
 	{"flood_closed", "connections of the flood that were closed"},
 	{"flood_errors", "failed requests of other clients"},

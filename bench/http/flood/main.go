@@ -1,7 +1,7 @@
 // Command flood is a proxy's clients: some send requests at a fixed rate and are
 // timed, and the others keep connections busy with as little as they can. It
-// prints what the first have seen. The others are a process of their own, with
-// less precedence: what they do must not take time of those that are timed.
+// prints what the first have seen. The others are a process of their own, over
+// which these have precedence: what those do must not take their time.
 package main
 
 import (
@@ -24,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
+	"github.com/isthmus-net/isthmus/bench/internal/namespace"
 )
 
 // flags are the command line's.
@@ -81,6 +82,9 @@ func timed(f flags) error {
 		if err := kept.out.Decode(&r.Connections); err != nil {
 			return fmt.Errorf("wait for the flood: %w", errors.Join(err, kept.cmd.Wait()))
 		}
+	}
+	if err := namespace.Urge(os.Getpid()); err != nil {
+		return err
 	}
 	var both sync.WaitGroup
 	both.Go(func() { r.Kept = f.send(keptRate, keptConnections, true) })
