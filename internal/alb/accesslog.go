@@ -57,10 +57,9 @@ func (x *exchange) accessLine(r *message.Response, e entry) []byte {
 	word(target)
 	if x.targetStatus != 0 {
 		targetStatus = strconv.Itoa(x.targetStatus)
-		sentTo := x.called.Sub(x.start)
-		seconds(sentTo)
+		seconds(x.sentTo)
 		seconds(x.targetTime)
-		seconds(max(0, e.responded.Sub(x.start)-sentTo-x.targetTime))
+		seconds(max(0, e.responded.Sub(x.start)-x.sentTo-x.targetTime))
 	} else {
 		seconds(-1)
 		seconds(-1)

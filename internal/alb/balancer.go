@@ -111,7 +111,7 @@ func (b *Balancer) Refuse(refusal *http1.Refusal) *http1.Response {
 	}
 	b.metrics.own.add(status)
 	if b.options.Access.Enabled(slog.LevelInfo) {
-		line := b.options.Access.Line(slog.LevelInfo, "request")
+		line := b.options.Access.Line(time.Now(), slog.LevelInfo, "request")
 		line.Int("elb_status_code", int64(status))
 		line.Text("error", "request: "+refusal.Reason)
 		line.End()

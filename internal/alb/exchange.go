@@ -40,8 +40,8 @@ type exchange struct {
 	location string    // of a redirect
 	identity *identity // nil if nobody asked for one
 
-	called       time.Time    // when the target was
-	body         *requestBody // nil if no target was called
+	sentTo       time.Duration // from the start until the target was called
+	body         *requestBody  // nil if no target was called
 	targetStatus int
 	targetTime   time.Duration // to the header of the target's response
 	gone         bool          // the client closed the connection before the response
@@ -51,7 +51,7 @@ type exchange struct {
 	incoming  requestBody      // to it
 	sending   responseBody     // from it
 	answer    *message.Response
-	responded time.Time                   // when the answer was there
+	responded time.Time                   // when the answer was there; for the access log
 	given     func(sent int64, err error) // whom the target's response wants told
 	answered  func(sent int64, err error) // is done
 	texts     http1.Texts
@@ -105,7 +105,10 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 			r.Header.Add("Set-Cookie", c)
 		}
 	}
-	x.answer, x.given, x.responded = r, r.Done, time.Now()
+	if x.balancer.file != nil {
+		x.responded = time.Now()
+	}
+	x.answer, x.given = r, r.Done
 	r.Done = x.answered
 	return r
 }
@@ -115,10 +118,11 @@ func (x *exchange) done(sent int64, err error) {
 	if x.given != nil {
 		x.given(sent, err)
 	}
-	status := x.log(x.answer, sent, err)
+	ended := time.Now()
+	status := x.log(x.answer, sent, err, ended)
 	x.count(status)
 	if f := x.balancer.file; f != nil {
-		f.Write(x.accessLine(x.answer, entry{status: status, sent: sent, responded: x.responded, ended: time.Now()}))
+		f.Write(x.accessLine(x.answer, entry{status: status, sent: sent, responded: x.responded, ended: ended}))
 	}
 	x.recycle()
 }
@@ -136,7 +140,7 @@ const statusGone = 460
 // log writes the line of the process's own log, which has the cause of a
 // failure, and returns the status as logs have it. The names are those of the
 // fields of AWS's access logs.
-func (x *exchange) log(r *message.Response, sent int64, err error) (status int) {
+func (x *exchange) log(r *message.Response, sent int64, err error, ended time.Time) (status int) {
 	status = r.Status
 	if x.gone || errors.Is(err, message.ErrClientGone) && sent == 0 {
 		status = statusGone
@@ -154,7 +158,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 	if !x.balancer.options.Access.Enabled(level) {
 		return status
 	}
-	line := x.balancer.options.Access.Line(level, "request")
+	line := x.balancer.options.Access.Line(ended, level, "request")
 	var client [64]byte
 	line.Text("client", x.texts.Of(x.request.Client.AppendTo(client[:0])))
 	line.Text("request", x.texts.Join(x.request.Method, " ", x.request.Path))
@@ -162,7 +166,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error) (status int) 
 	line.Text("user_agent", x.request.Header.Get("User-Agent"))
 	line.Int("elb_status_code", int64(status))
 	line.Int("sent_bytes", sent)
-	line.Int("request_time", time.Since(x.start).Milliseconds())
+	line.Int("request_time", ended.Sub(x.start).Milliseconds())
 	line.Text("trace_id", x.traceID)
 	line.Int("matched_rule_priority", int64(x.priority))
 	if c := x.snapshot.config; c != nil {

@@ -90,10 +90,10 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	out.Timeout = idle
 	t := x.target
 	t.outstanding.Add(1)
-	x.called = time.Now()
+	x.sentTo = time.Since(x.start)
 	response, fault := t.pool.Do(ctx, out)
 	held.Release()
-	x.targetTime = time.Since(x.called)
+	x.targetTime = time.Since(x.start) - x.sentTo
 	if fault != nil {
 		t.outstanding.Add(-1)
 		if err := incoming.failure(); err != nil {

@@ -106,7 +106,7 @@ func (b *Balancer) logHandshake(port uint16, client netip.AddrPort, err error) {
 	if errors.As(err, &refused) {
 		status, cause = "Failed:"+refused.Code, refused.Cause
 	}
-	line := b.options.Access.Line(slog.LevelInfo, "connection")
+	line := b.options.Access.Line(time.Now(), slog.LevelInfo, "connection")
 	line.Text("client", client.String())
 	line.Int("listener_port", int64(port))
 	line.Text("tls_verify_status", status)

@@ -36,8 +36,9 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 
 // done keeps account of the exchange, and is the last that happens to it.
 func (x *exchange) done(sent int64, err error) {
-	x.status, x.sent, x.latency = x.answer.Status, sent, time.Since(x.start)
-	x.log(err)
+	ended := time.Now()
+	x.status, x.sent, x.latency = x.answer.Status, sent, ended.Sub(x.start)
+	x.log(err, ended)
 	x.endSpans()
 	if x.stage == nil {
 		x.gateway.unrouted.Add(1)
@@ -52,7 +53,7 @@ func (x *exchange) done(sent int64, err error) {
 
 // log writes the line of the gateway's own log. The names are those of the
 // $context variables.
-func (x *exchange) log(err error) {
+func (x *exchange) log(err error, ended time.Time) {
 	level := slog.LevelInfo
 	if x.status >= 500 || err != nil {
 		level = slog.LevelWarn
@@ -66,7 +67,7 @@ func (x *exchange) log(err error) {
 	if !x.gateway.options.Access.Enabled(level) {
 		return
 	}
-	line := x.gateway.options.Access.Line(level, "request")
+	line := x.gateway.options.Access.Line(ended, level, "request")
 	line.Text("requestId", x.id())
 	line.Text("extendedRequestId", x.extendedID)
 	line.Text("sourceIp", x.client())

@@ -28,9 +28,8 @@ type second struct {
 	text, zone string
 }
 
-// appendTime appends the time with milliseconds.
-func (l *Log) appendTime(b []byte) []byte {
-	now := time.Now()
+// appendTime appends a local time with milliseconds.
+func (l *Log) appendTime(b []byte, now time.Time) []byte {
 	s := l.last.Load()
 	if s == nil || s.unix != now.Unix() {
 		s = &second{now.Unix(), now.Format("2006-01-02T15:04:05"), now.Format("Z07:00")}
@@ -58,16 +57,16 @@ type Line struct {
 	b   []byte
 }
 
-// Line begins a line, whose level must be enabled.
-func (l *Log) Line(level slog.Level, message string) *Line {
+// Line begins a line of a local time, whose level must be enabled.
+func (l *Log) Line(now time.Time, level slog.Level, message string) *Line {
 	e := lines.Get().(*Line)
 	e.log = l
 	if l.json {
 		e.b = append(e.b[:0], `{"time":"`...)
-		e.b = append(l.appendTime(e.b), '"')
+		e.b = append(l.appendTime(e.b, now), '"')
 	} else {
 		e.b = append(e.b[:0], "time="...)
-		e.b = l.appendTime(e.b)
+		e.b = l.appendTime(e.b, now)
 	}
 	e.Text("level", level.String())
 	e.Text("msg", message)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Lines are those of slog's handlers, whatever a client has sent.
@@ -23,7 +24,7 @@ func TestLinesAreSlogs(t *testing.T) {
 				h = slog.NewJSONHandler(&theirs, nil)
 			}
 			slog.New(h).With("process", "gateway").LogAttrs(context.Background(), slog.LevelWarn, "request", slog.String("path", value), slog.Int("status", -5))
-			line := NewLog(&ours, asJSON, slog.LevelInfo, "gateway").Line(slog.LevelWarn, "request")
+			line := NewLog(&ours, asJSON, slog.LevelInfo, "gateway").Line(time.Now(), slog.LevelWarn, "request")
 			line.Text("path", value)
 			line.Int("status", -5)
 			line.End()
@@ -54,7 +55,7 @@ func TestLinesAreSlogs(t *testing.T) {
 func TestLineAllocations(t *testing.T) {
 	l := NewLog(io.Discard, false, slog.LevelInfo, "gateway")
 	if n := testing.AllocsPerRun(100, func() {
-		line := l.Line(slog.LevelInfo, "request")
+		line := l.Line(time.Now(), slog.LevelInfo, "request")
 		line.Text("path", "/pets/1")
 		line.Text("userAgent", "Mozilla/5.0 (X11)")
 		line.End()

@@ -137,7 +137,7 @@ func scheme(r *message.Request) string {
 // done writes the access log's line.
 func (x *exchange) done(sent int64, err error) {
 	r := x.request
-	line := x.proxy.log.Line(slog.LevelInfo, "call")
+	line := x.proxy.log.Line(time.Now(), slog.LevelInfo, "call")
 	line.Text("requestId", x.id)
 	line.Text("sourceIp", r.Client.Addr().String())
 	line.Text("host", r.Host)
