@@ -105,9 +105,9 @@ func (h Header) ValueSize() int {
 	return n
 }
 
-// isHop tells whether a field concerns one connection only (RFC 9110, section
+// IsHop tells whether a field concerns one connection only (RFC 9110, section
 // 7.6.1), or is of proxies, which end here.
-func isHop(name string) bool {
+func IsHop(name string) bool {
 	switch len(name) {
 	case len("te"):
 		return equalFold(name, "te")
@@ -131,7 +131,7 @@ func isHop(name string) bool {
 // ones and those that the Connection field names.
 func (h *Header) RemoveHop() {
 	named := h.options()
-	h.DeleteFunc(func(name string) bool { return isHop(name) || named.has(name) })
+	h.DeleteFunc(func(name string) bool { return IsHop(name) || named.has(name) })
 }
 
 // AppendPassed appends what a proxy passes on, and makes room for some fields
@@ -140,7 +140,7 @@ func (h Header) AppendPassed(passed Header, without Names[bool]) Header {
 	named := h.options()
 	passed = slices.Grow(passed, len(h)+8)
 	for i := range h {
-		if name := h[i].Name; !isHop(name) && !named.has(name) && !without.Has(name) {
+		if name := h[i].Name; !IsHop(name) && !named.has(name) && !without.Has(name) {
 			passed = append(passed, h[i])
 		}
 	}
@@ -155,7 +155,7 @@ func (h Header) options() (named options) {
 	for value := range h.All("connection") {
 		for token := range strings.SplitSeq(value, ",") {
 			token = strings.Trim(token, " \t")
-			if token != "" && !equalFold(token, "close") && !isHop(token) {
+			if token != "" && !equalFold(token, "close") && !IsHop(token) {
 				named = append(named, token)
 			}
 		}

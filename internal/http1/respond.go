@@ -21,7 +21,8 @@ func closes(r *Response) bool {
 // so it is for a body that does not say, if its length is not known.
 type Buffered interface{ Buffered() int }
 
-func waits(r *Response) bool {
+// HeadFirst tells whether a response's head is to be sent before its body is read.
+func (r *Response) HeadFirst() bool {
 	if b, ok := r.Body.(Buffered); ok {
 		return b.Buffered() == 0
 	}
@@ -47,7 +48,7 @@ func (c *serverConn) send(method string, minor int, r *Response, closing bool) (
 	if kind == bodyNone {
 		return 0, c.write(b)
 	}
-	if waits(r) || len(b) > outputSize/2 {
+	if r.HeadFirst() || len(b) > outputSize/2 {
 		if err := c.write(b); err != nil {
 			return 0, err
 		}

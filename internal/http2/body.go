@@ -1,7 +1,6 @@
 package http2
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -18,26 +17,20 @@ func (c *conn) readData(h frameHeader) error {
 	if h.stream == 0 {
 		return broken(codeProtocol, "data of no stream")
 	}
-	left, padding := h.length, 0
-	if h.has(flagPadded) {
-		b, err := c.in.take(min(1, left))
-		if err != nil {
-			return err
-		}
-		if len(b) == 0 {
-			return broken(codeFrameSize, "a padded frame that is empty")
-		}
-		if padding, left = int(b[0]), left-1; padding > left {
-			return broken(codeProtocol, "padding that is longer than its frame")
-		}
+	size, padding, err := c.readPadding(h)
+	if err != nil {
+		return err
+	}
+	if size < 0 {
+		return broken(codeProtocol, "padding that is longer than its frame")
 	}
 	c.mu.Lock()
-	s, err := c.beginData(h, left-padding)
+	s, err := c.beginData(h, size)
 	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := c.in.payload(left-padding, func(p []byte) error {
+	if err := c.in.payload(size, func(p []byte) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.received(s, p)
@@ -50,7 +43,7 @@ func (c *conn) readData(h frameHeader) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.grant(s, h.length-(left-padding))
+	c.grant(s, h.length-size)
 	if s == nil || !h.has(flagEndStream) || c.streams[s.id] != s {
 		return nil
 	}
@@ -64,7 +57,7 @@ func (c *conn) readData(h frameHeader) error {
 // beginData finds the stream of a frame of data; nil if it is to be thrown away.
 // The lock is held.
 func (c *conn) beginData(h frameHeader, size int) (*stream, error) {
-	if c.recvWindow -= int64(h.length); c.recvWindow < 0 {
+	if c.granted.window -= int64(h.length); c.granted.window < 0 {
 		return nil, broken(codeFlowControl, "more data than was granted")
 	}
 	if size == 0 && !h.has(flagEndStream) {
@@ -85,7 +78,7 @@ func (c *conn) beginData(h frameHeader, size int) (*stream, error) {
 	case s.ended:
 		return nil, c.refuse(s, codeStreamClosed, "data behind the end of a stream")
 	}
-	if s.recvWindow -= int64(h.length); s.recvWindow < 0 {
+	if s.granted.window -= int64(h.length); s.granted.window < 0 {
 		return nil, c.refuse(s, codeFlowControl, "more data than was granted")
 	}
 	if s.left >= 0 {
@@ -125,25 +118,26 @@ func (s *stream) endInput() {
 // grant lets the client send as much again as was taken, of a stream and of the
 // connection. Little is not worth a frame, so that these are few.
 func (c *conn) grant(s *stream, n int) {
-	if c.unread += int64(n); c.unread >= connectionBuffer/2 {
-		more := c.unread
-		c.unread = 0
-		c.recvWindow += more
-		b := c.room(frameHeaderSize + 4)
-		*b = appendWindow(*b, 0, uint32(more))
-		c.flushSoon()
+	c.grantWindow(&c.granted, 0, n, connectionBuffer)
+	if s != nil && !s.ended && s.failed == nil {
+		c.grantWindow(&s.granted, s.id, n, streamBuffer)
 	}
-	if s == nil || s.ended || s.failed != nil {
+}
+
+// granted is what a client may send, of a stream or of the connection.
+type granted struct {
+	window int64
+	taken  int64 // bytes that it has sent, and that may be granted anew
+}
+
+func (c *conn) grantWindow(g *granted, stream uint32, n, buffer int) {
+	if g.taken += int64(n); g.taken < int64(buffer)/2 {
 		return
 	}
-	if s.unread += int64(n); s.unread >= streamBuffer/2 {
-		more := s.unread
-		s.unread = 0
-		s.recvWindow += more
-		b := c.room(frameHeaderSize + 4)
-		*b = appendWindow(*b, s.id, uint32(more))
-		c.flushSoon()
-	}
+	b := c.room(frameHeaderSize + 4)
+	*b = appendWindow(*b, stream, uint32(g.taken))
+	c.flushSoon()
+	g.window, g.taken = g.window+g.taken, 0
 }
 
 // drop throws away what has come of a body. The lock is held.
@@ -194,9 +188,8 @@ func (b *body) Read(p []byte) (int, error) {
 			c.grant(s, n)
 			return n, nil
 		case s.failed != nil:
-			b.err = s.failed
-			if !errors.Is(b.err, http1.ErrGone) && !errors.Is(b.err, errAnswered) {
-				b.err = errors.Join(http1.ErrGone, b.err)
+			if b.err = s.failed; b.err != errAnswered {
+				b.err = gone(b.err)
 			}
 			return 0, b.err
 		case s.ended:
@@ -215,6 +208,20 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, b.err
 		}
 	}
+}
+
+// Trailing is a body behind which fields may follow. Their names are there when
+// they were announced, their values when the body has been read to its end.
+type Trailing interface {
+	Trailer() http.Header
+}
+
+// Trailer are the fields behind a body; nil if it has none.
+func Trailer(body io.Reader) http.Header {
+	if b, ok := body.(Trailing); ok {
+		return b.Trailer()
+	}
+	return nil
 }
 
 // Trailer are the fields that the client announced behind the body.

@@ -47,8 +47,7 @@ type conn struct {
 
 	sendWindow    int64 // of the connection
 	initialWindow int64 // of streams, that the client grants
-	recvWindow    int64
-	unread        int64 // bytes that were taken and not granted anew yet
+	granted       granted
 
 	settled   bool      // the client's first settings have come
 	idleSince time.Time // when the last request ended, or the connection began
@@ -60,7 +59,7 @@ type conn struct {
 func newConn(s *Server, hc *http1.Conn) *conn {
 	c := &conn{
 		server: s, conn: hc, streams: map[uint32]*stream{},
-		sendWindow: settingWindowDefault, initialWindow: settingWindowDefault, recvWindow: connectionBuffer,
+		sendWindow: settingWindowDefault, initialWindow: settingWindowDefault, granted: granted{window: connectionBuffer},
 		idleSince: time.Now(),
 	}
 	c.changed.L = &c.mu
@@ -79,7 +78,7 @@ const lingerTime = time.Second
 func (c *conn) serve() {
 	c.mu.Lock()
 	c.greet()
-	c.timer = time.AfterFunc(c.server.options.HeaderTimeout, c.look)
+	c.timer = time.AfterFunc(min(c.server.options.HeaderTimeout, c.server.options.IdleTimeout), c.look)
 	c.mu.Unlock()
 	defer c.timer.Stop()
 	err := c.readFrames()
@@ -109,7 +108,7 @@ func (c *conn) greet() {
 	const settings = 3
 	b := c.room(64)
 	*b = appendFrame(*b, settings*settingSize, frameSettings, 0, 0)
-	*b = appendSetting(*b, settingStreams, MaxStreams)
+	*b = appendSetting(*b, settingStreams, maxStreams)
 	*b = appendSetting(*b, settingWindow, streamBuffer)
 	*b = appendSetting(*b, settingHeaderList, uint32(c.server.options.MaxHeader))
 	*b = appendWindow(*b, 0, connectionBuffer-settingWindowDefault)
@@ -212,10 +211,10 @@ func (c *conn) look() {
 			c.fail(errors.Join(http1.ErrSlow, errors.New("HTTP/2: no preface")))
 			return
 		}
+		next = min(next, o.IdleTimeout)
 	case len(c.streams) == 0:
 		if next = o.IdleTimeout - time.Since(c.idleSince); next <= 0 {
-			c.stage = stageAnnounced
-			c.settleEnd()
+			c.closeBehind()
 			return
 		}
 	}

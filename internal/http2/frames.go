@@ -70,6 +70,22 @@ func (c *conn) readFrame(h frameHeader) error {
 	return c.in.skip(h.length)
 }
 
+// readPadding reads how much of a frame's payload is padding, and how much else
+// is left of it.
+func (c *conn) readPadding(h frameHeader) (left, padding int, err error) {
+	if !h.has(flagPadded) {
+		return h.length, 0, nil
+	}
+	if h.length == 0 {
+		return 0, 0, broken(codeFrameSize, "a padded frame that is empty")
+	}
+	b, err := c.in.take(1)
+	if err != nil {
+		return 0, 0, err
+	}
+	return h.length - 1 - int(b[0]), int(b[0]), nil
+}
+
 // costs is fault without the lock held.
 func (c *conn) costs(n int) error {
 	c.mu.Lock()
@@ -128,7 +144,7 @@ func (c *conn) set(id uint16, value uint32) error {
 	case settingTableSize:
 		// A table that becomes smaller must be told in the next block (RFC 7541,
 		// section 4.2); none is used at all.
-		c.mustTell = value < tableSize && !c.emptied
+		c.mustTell = c.mustTell || value < tableSize && !c.emptied
 	case settingPush:
 		if value > 1 {
 			return broken(codeProtocol, "a setting ENABLE_PUSH of %d", value)

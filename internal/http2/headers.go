@@ -46,35 +46,28 @@ const (
 func (c *conn) maxBlock() int { return 2*c.server.options.MaxHeader + maxFrame }
 
 func (c *conn) readHeaders(h frameHeader) error {
-	left, padding := h.length, 0
-	if h.has(flagPadded) {
-		b, err := c.in.take(min(1, left))
-		if err != nil {
-			return err
-		}
-		if len(b) == 0 {
-			return broken(codeFrameSize, "a padded frame that is empty")
-		}
-		padding, left = int(b[0]), left-1
+	size, padding, err := c.readPadding(h)
+	if err != nil {
+		return err
 	}
 	selfish := false
 	if h.has(flagPriority) {
-		if left < 5 {
-			return broken(codeFrameSize, "a priority of %d bytes", left)
+		if size+padding < 5 {
+			return broken(codeFrameSize, "a priority of %d bytes", size+padding)
 		}
 		b, err := c.in.take(5)
 		if err != nil {
 			return err
 		}
-		selfish, left = binary.BigEndian.Uint32(b)&maxWindow == h.stream, left-5
+		selfish, size = binary.BigEndian.Uint32(b)&maxWindow == h.stream, size-5
 	}
-	if padding > left {
+	if size < 0 {
 		return broken(codeProtocol, "padding that is longer than its frame")
 	}
 	if err := c.beginBlock(h, selfish); err != nil {
 		return err
 	}
-	if err := c.readFragment(left-padding, h.has(flagEndHeaders)); err != nil {
+	if err := c.readFragment(size, h.has(flagEndHeaders)); err != nil {
 		return err
 	}
 	return c.in.skip(padding)
@@ -96,6 +89,9 @@ func (c *conn) beginBlock(h frameHeader, selfish bool) error {
 	defer c.mu.Unlock()
 	b := &c.block
 	*b = block{open: true, stream: h.stream, end: h.has(flagEndStream), fields: b.fields[:0]}
+	if selfish {
+		b.fault = "a stream that depends on itself"
+	}
 	s := c.streams[h.stream]
 	switch {
 	case h.stream%2 == 0:
@@ -116,17 +112,9 @@ func (c *conn) beginBlock(h frameHeader, selfish bool) error {
 		return nil // the client knows that it is not served
 	default:
 		c.last = h.stream
-		switch {
-		case selfish:
-			b.fault = "a stream that depends on itself"
-			fallthrough
-		case len(c.streams) >= MaxStreams, c.running >= 2*MaxStreams:
-			return nil
+		if !selfish && len(c.streams) < maxStreams && c.running < 2*maxStreams {
+			b.new = c.newStream(h.stream)
 		}
-		b.new = c.newStream(h.stream)
-	}
-	if selfish {
-		b.fault = "a stream that depends on itself"
 	}
 	return nil
 }

@@ -41,25 +41,15 @@ func (i *input) take(n int) ([]byte, error) {
 	return b, nil
 }
 
-// some takes at least one byte and at most so many, of those that are there.
-func (i *input) some(most int) ([]byte, error) {
-	if err := i.fill(1); err != nil {
-		return nil, err
-	}
-	return i.take(min(most, i.w-i.r))
-}
-
 // pieces are for payloads that are not buffered.
 var pieces = sync.Pool{New: func() any { b := make([]byte, maxFrame); return &b }}
 
 // payload hands out a payload of so many bytes, piece by piece.
 func (i *input) payload(n int, take func([]byte) error) error {
-	for n > 0 && i.w > i.r {
-		p, err := i.some(n)
-		if err == nil {
-			err = take(p)
-		}
-		if n -= len(p); err != nil {
+	if there := min(n, i.w-i.r); there > 0 {
+		p := i.buf[i.r : i.r+there]
+		i.r, n = i.r+there, n-there
+		if err := take(p); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func (s *stream) send(r *http1.Response) (sent int64, err error) {
 	defer copies.Put(pooled)
 	head := true // is still to be sent
 	for {
-		if head && waits(r) {
+		if head && r.HeadFirst() {
 			if err := s.writeHead(r, false, nil, false); err != nil {
 				return 0, err
 			}
@@ -55,7 +55,7 @@ func (s *stream) send(r *http1.Response) (sent int64, err error) {
 		}
 		var trailer http.Header
 		if readErr == io.EOF {
-			trailer = trailerOf(r.Body)
+			trailer = Trailer(r.Body)
 		}
 		end := readErr == io.EOF && len(trailer) == 0
 		if head {
@@ -76,23 +76,6 @@ func (s *stream) send(r *http1.Response) (sent int64, err error) {
 			return sent, readErr
 		}
 	}
-}
-
-// waits tells whether the head is to be sent before the body is read; see
-// http1.Buffered.
-func waits(r *http1.Response) bool {
-	if b, ok := r.Body.(http1.Buffered); ok {
-		return b.Buffered() == 0
-	}
-	return r.Length < 0
-}
-
-// trailerOf are the fields behind a body.
-func trailerOf(body io.Reader) http.Header {
-	if b, ok := body.(interface{ Trailer() http.Header }); ok {
-		return b.Trailer()
-	}
-	return nil
 }
 
 // writeHead writes the header of a response and the beginning of its body, which
@@ -260,24 +243,10 @@ func (s *stream) finish() {
 	}
 }
 
-// isFraming tells whether a field concerns a connection of HTTP/1.1, or is this
+// isFraming tells whether a field concerns one connection only, or is this
 // package's to write.
 func isFraming(name string) bool {
-	switch len(name) {
-	case len("te"):
-		return strings.EqualFold(name, "te")
-	case len("trailer"): // upgrade has as many letters
-		return strings.EqualFold(name, "trailer") || strings.EqualFold(name, "upgrade")
-	case len("connection"): // keep-alive has as many letters
-		return strings.EqualFold(name, "connection") || strings.EqualFold(name, "keep-alive")
-	case len("content-length"):
-		return strings.EqualFold(name, "content-length")
-	case len("proxy-connection"):
-		return strings.EqualFold(name, "proxy-connection")
-	case len("transfer-encoding"):
-		return strings.EqualFold(name, "transfer-encoding")
-	}
-	return false
+	return http1.IsHop(name) || len(name) == len("content-length") && strings.EqualFold(name, "content-length")
 }
 
 // appendHeader appends a response's fields.

@@ -9,7 +9,7 @@ import (
 // Limits of a connection. What a client has sent, and nobody has read yet, is
 // bounded for each stream and for the connection.
 const (
-	MaxStreams       = 128 // as Application Load Balancers have it
+	maxStreams       = 128 // as Application Load Balancers have it
 	maxFields        = 256 // as internal/http1 has it
 	streamBuffer     = 128 << 10
 	connectionBuffer = 1 << 20
@@ -19,9 +19,7 @@ const (
 // they came, cookies in one field (RFC 9113, section 8.2.3). It is valid until
 // the response has been sent and its Done been called.
 //
-// Its Body, if any, has a method Trailer() http.Header: the fields behind it.
-// Their names are there if the client announced them, their values when the
-// body has been read to its end.
+// Its Body, if any, is Trailing.
 type Request struct {
 	http1.Request
 	// Patient, which the handler may set, lets either side be silent for as long
@@ -30,8 +28,6 @@ type Request struct {
 	// Memory is the handler's own: it finds there what it left, of whichever
 	// request before.
 	Memory any
-
-	stream *stream
 }
 
 // Handler answers requests; it never returns nil. The context ends when the

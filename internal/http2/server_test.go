@@ -207,7 +207,7 @@ func TestWindows(t *testing.T) {
 			return out
 		}
 		return text(200, "small")
-	}, http1.Options{StallTimeout: 500 * time.Millisecond})
+	}, http1.Options{StallTimeout: 2 * time.Second})
 	p.check(p.frames.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1000}))
 	p.headers(1, true, ":method: GET", ":scheme: https", ":path: /large", ":authority: x")
 	p.status(1)
@@ -326,18 +326,18 @@ func TestStreamLimit(t *testing.T) {
 		next += 2
 		return next - 2
 	}
-	for range MaxStreams {
+	for range maxStreams {
 		begin()
 	}
 	p.reset(begin(), codeRefused)
-	for i := range uint32(MaxStreams) {
+	for i := range uint32(maxStreams) {
 		p.check(p.frames.WriteRSTStream(2*i+1, xhttp2.ErrCodeCancel))
 	}
-	for range MaxStreams {
+	for range maxStreams {
 		begin()
 	}
-	for i := range uint32(MaxStreams) {
-		p.check(p.frames.WriteRSTStream(2*(i+MaxStreams+1)+1, xhttp2.ErrCodeCancel))
+	for i := range uint32(maxStreams) {
+		p.check(p.frames.WriteRSTStream(2*(i+maxStreams+1)+1, xhttp2.ErrCodeCancel))
 	}
 	p.reset(begin(), codeRefused)
 	close(release)
@@ -401,7 +401,7 @@ func TestIdle(t *testing.T) {
 		p.ended()
 	})
 	t.Run("no request", func(t *testing.T) {
-		p := connect(t, hello, http1.Options{IdleTimeout: 100 * time.Millisecond, HeaderTimeout: 100 * time.Millisecond})
+		p := connect(t, hello, http1.Options{IdleTimeout: 100 * time.Millisecond})
 		p.request(1, true)
 		p.status(1)
 		p.body(1)
@@ -412,7 +412,7 @@ func TestIdle(t *testing.T) {
 		p.ended()
 	})
 	t.Run("half a header", func(t *testing.T) {
-		p := connect(t, hello, http1.Options{IdleTimeout: 100 * time.Millisecond, HeaderTimeout: 100 * time.Millisecond})
+		p := connect(t, hello, http1.Options{IdleTimeout: 100 * time.Millisecond})
 		p.write([]byte{0, 0, 99, frameHeaders, flagEndHeaders, 0, 0, 0, 1, 0x82})
 		p.goAway(codeNone)
 		p.ended()

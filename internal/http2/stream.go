@@ -34,8 +34,7 @@ type stream struct {
 	answered   bool  // all was sent to the client
 	left       int64 // of the body, as its length was told; -1 if it was not
 	sendWindow int64
-	recvWindow int64
-	unread     int64         // as the connection's
+	granted    granted
 	data       []byte        // of the body, that nobody has read yet
 	read       int           // how much of data was
 	trailer    http.Header   // names that were announced
@@ -59,8 +58,8 @@ func (c *conn) newStream(id uint32) *stream {
 		s.runner = s.run
 	}
 	s.conn, s.id = c, id
-	s.sendWindow, s.recvWindow = c.initialWindow, streamBuffer
-	s.request.stream, s.request.Conn = s, c.conn
+	s.sendWindow, s.granted.window = c.initialWindow, streamBuffer
+	s.request.Conn = c.conn
 	s.reading.init(&c.mu)
 	s.writing.init(&c.mu)
 	return s

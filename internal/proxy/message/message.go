@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/http2"
 )
 
 // Request is one parsed request of a client. It is valid until the response has
@@ -44,20 +45,11 @@ var (
 	ErrClientGone = http1.ErrGone
 )
 
-// Trailing is a body of HTTP/2, behind which fields may follow. Their names are
-// there when they were announced, their values when the body has been read to
-// its end.
-type Trailing interface {
-	Trailer() http.Header
-}
+// Trailing is a body of HTTP/2, behind which fields may follow.
+type Trailing = http2.Trailing
 
 // Trailer are the fields behind a body; nil if it has none.
-func Trailer(body io.Reader) http.Header {
-	if b, ok := body.(Trailing); ok {
-		return b.Trailer()
-	}
-	return nil
-}
+func Trailer(body io.Reader) http.Header { return http2.Trailer(body) }
 
 // IsGRPC tells whether the request is a call of gRPC, which only HTTP/2 carries.
 func (r *Request) IsGRPC() bool {
