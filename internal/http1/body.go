@@ -108,7 +108,7 @@ func (b *bodyReader) nextChunk() {
 			if size += len(line) + 2; size > maxTrailer {
 				err = refuse(431, "trailers of more than %d bytes", maxTrailer)
 			} else {
-				_, err = parseField(string(line))
+				_, err = parseTrailer(string(line))
 			}
 		}
 		if err != nil {

@@ -126,9 +126,7 @@ func appendRequest(b []byte, r *Request) []byte {
 	b = append(b, r.Target...)
 	b = append(b, " HTTP/1.1\r\n"...)
 	if r.Host != "" {
-		b = append(b, "Host: "...)
-		b = appendValue(b, r.Host)
-		b = append(b, "\r\n"...)
+		b = appendField(b, "Host", r.Host)
 	}
 	b = appendFields(b, r.Header)
 	switch {

@@ -91,15 +91,16 @@ func frameResponse(r *Response, minor int, method string) (framing, error) {
 	for i := range r.Header {
 		name, value := r.Header[i].Name, r.Header[i].Value
 		switch {
-		case equalFold(name, "connection"):
+		case !framed(name):
+		case len(name) == len("connection"):
 			f.close = wantsClose(value, f.close)
-		case equalFold(name, "content-length"):
+		case len(name) == len("content-length"):
 			n, err := parseLength(value)
 			if err != nil || sized && n != f.length {
 				return f, refuse(502, "a response with a Content-Length that is none")
 			}
 			sized, f.length = true, n
-		case equalFold(name, "transfer-encoding"):
+		default:
 			if coded || !equalFold(value, "chunked") || minor == 0 {
 				return f, refuse(502, "a response with a transfer coding other than chunked")
 			}
@@ -155,13 +156,5 @@ func parseLength(s string) (int64, error) {
 	return n, nil
 }
 
-// validHost tells whether a Host field could be one: no spaces, no delimiters
-// by which it would mean another host to somebody else.
-func validHost(s string) bool {
-	for i := range len(s) {
-		if classes[s[i]]&classTarget == 0 || strings.IndexByte("/?#@\\,<>\"{}|^`", s[i]) >= 0 {
-			return false
-		}
-	}
-	return true
-}
+// validHost tells whether a Host field could be one. It may be empty.
+func validHost(s string) bool { return s == "" || all(s, classHost) }

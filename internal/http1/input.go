@@ -25,12 +25,18 @@ type inputs struct {
 var smallInputs, largeInputs = newInputs(8 << 10), newInputs(32 << 10)
 
 func newInputs(size int) *inputs {
-	return &inputs{size, sync.Pool{New: func() any { b := make([]byte, size); return &b }}}
+	return &inputs{size, sync.Pool{New: func() any { return &buffer{b: make([]byte, size)} }}}
+}
+
+// buffer is one of them, with memory for the heads that are read into it.
+type buffer struct {
+	b     []byte
+	texts Texts
 }
 
 // putInput gives a buffer back to where it is from.
-func putInput(buf *[]byte) {
-	switch len(*buf) {
+func putInput(buf *buffer) {
+	switch len(buf.b) {
 	case smallInputs.size:
 		smallInputs.pool.Put(buf)
 	case largeInputs.size:
@@ -39,12 +45,11 @@ func putInput(buf *[]byte) {
 }
 
 // larger makes a larger buffer, of at most the limit.
-func larger(buf []byte, limit int) *[]byte {
+func larger(buf []byte, limit int) *buffer {
 	if len(buf) < largeInputs.size && largeInputs.size <= limit {
-		return largeInputs.pool.Get().(*[]byte)
+		return largeInputs.pool.Get().(*buffer)
 	}
-	grown := make([]byte, min(limit, 2*len(buf)))
-	return &grown
+	return &buffer{b: make([]byte, min(limit, 2*len(buf)))}
 }
 
 // input reads a connection through a buffer, which it holds only while
@@ -54,8 +59,8 @@ type input struct {
 	raw  syscall.RawConn // nil if the connection is no socket, as with TLS
 	from *inputs         // that the next buffer is taken of
 
-	buf  *[]byte // nil while idle
-	r, w int     // what was read and not consumed is (*buf)[r:w]
+	buf  *buffer // nil while idle
+	r, w int     // what was read and not consumed is buf.b[r:w]
 
 	scanned int // how much of what was not consumed has been scanned for a head's end
 	begun   int // where the line begins that is being scanned
@@ -101,7 +106,7 @@ func (in *input) poll(fd uintptr) (drained bool, err error) {
 	if err := in.room(math.MaxInt); err != nil {
 		return false, err
 	}
-	space := (*in.buf)[in.w:]
+	space := in.buf.b[in.w:]
 	n, err := readNow(fd, space)
 	if n > 0 {
 		in.w += n
@@ -117,7 +122,7 @@ func (in *input) fill(limit int) error {
 	if err := in.room(limit); err != nil {
 		return err
 	}
-	n, err := in.readConn((*in.buf)[in.w:])
+	n, err := in.readConn(in.buf.b[in.w:])
 	in.w += n
 	if n > 0 {
 		return nil
@@ -131,21 +136,21 @@ func (in *input) fill(limit int) error {
 // room makes room behind what is there, in a buffer of at most limit bytes.
 func (in *input) room(limit int) error {
 	if in.buf == nil {
-		in.buf = in.from.pool.Get().(*[]byte)
+		in.buf = in.from.pool.Get().(*buffer)
 	}
 	if in.r == in.w {
 		in.r, in.w = 0, 0
 	}
-	if in.w == len(*in.buf) && in.r > 0 {
-		in.w = copy(*in.buf, (*in.buf)[in.r:in.w])
+	if in.w == len(in.buf.b) && in.r > 0 {
+		in.w = copy(in.buf.b, in.buf.b[in.r:in.w])
 		in.r = 0
 	}
-	if in.w == len(*in.buf) {
+	if in.w == len(in.buf.b) {
 		if in.w >= limit {
 			return errFull
 		}
-		grown := larger(*in.buf, limit)
-		copy(*grown, *in.buf)
+		grown := larger(in.buf.b, limit)
+		copy(grown.b, in.buf.b)
 		putInput(in.buf)
 		in.buf = grown
 	}
@@ -155,11 +160,11 @@ func (in *input) room(limit int) error {
 // reserve makes room for n bytes in all behind what was consumed, of at most
 // those of a large buffer.
 func (in *input) reserve(n int) {
-	if in.buf == nil || len(*in.buf)-in.r >= n || len(*in.buf) >= largeInputs.size {
+	if in.buf == nil || len(in.buf.b)-in.r >= n || len(in.buf.b) >= largeInputs.size {
 		return
 	}
-	grown := largeInputs.pool.Get().(*[]byte)
-	in.w = copy(*grown, (*in.buf)[in.r:in.w])
+	grown := largeInputs.pool.Get().(*buffer)
+	in.w = copy(grown.b, in.buf.b[in.r:in.w])
 	putInput(in.buf)
 	in.buf, in.r = grown, 0
 }
@@ -197,25 +202,31 @@ func (in *input) head(limit int) (string, error) {
 }
 
 // scan takes a head off what was read if it is whole. It goes on where it
-// stopped the last time.
+// stopped the last time. In a head there are no control characters but tabs and
+// the lines' ends.
 func (in *input) scan(limit int) (head string, whole bool, err error) {
-	data := (*in.buf)[in.r:in.w]
+	data := in.buf.b[in.r:in.w]
 	for {
-		i := bytes.IndexByte(data[in.scanned:], '\n')
-		if i < 0 {
-			in.scanned = len(data)
+		i := control(data, in.scanned)
+		if i < len(data) && data[i] == '\t' {
+			in.scanned = i + 1
+			continue
+		}
+		if in.scanned = i; i+1 >= len(data) && (i == len(data) || data[i] == '\r') {
 			// A longer head than the limit is told from one that ends there.
 			if len(data) >= limit {
 				return "", false, errHead(limit)
 			}
 			return "", false, nil
 		}
-		end := in.scanned + i
-		if end == in.begun || data[end-1] != '\r' {
+		if data[i] == '\n' {
 			return "", false, refuse(400, "a line that ends without CR")
 		}
-		in.scanned = end + 1
-		if end > in.begun+1 {
+		if data[i] != '\r' || data[i+1] != '\n' {
+			return "", false, errControl
+		}
+		in.scanned = i + len("\r\n")
+		if i > in.begun {
 			in.begun = in.scanned
 			continue
 		}
@@ -230,11 +241,13 @@ func (in *input) scan(limit int) (head string, whole bool, err error) {
 		if size > limit {
 			return "", false, errHead(limit)
 		}
-		head = headOf(data[:size])
+		head = in.buf.texts.Of(data[:size])
 		in.r += size
 		return head, true, nil
 	}
 }
+
+var errControl = refuse(400, "control characters in a header")
 
 func errHead(limit int) error { return refuse(431, "a head of more than %d bytes", limit) }
 
@@ -244,7 +257,7 @@ func (in *input) line(limit int) ([]byte, error) {
 	scanned := 0
 	for {
 		if in.buf != nil {
-			data := (*in.buf)[in.r:in.w]
+			data := in.buf.b[in.r:in.w]
 			if i := bytes.IndexByte(data[scanned:], '\n'); i >= 0 {
 				end := scanned + i
 				if end == 0 || data[end-1] != '\r' {
@@ -290,14 +303,14 @@ func (in *input) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := copy(p, (*in.buf)[in.r:in.w])
+	n := copy(p, in.buf.b[in.r:in.w])
 	in.r += n
 	return n, nil
 }
 
 // begins tells whether what was read, as far as it goes, begins with a text.
 func (in *input) begins(text string) bool {
-	data := (*in.buf)[in.r:in.w]
+	data := in.buf.b[in.r:in.w]
 	n := min(len(data), len(text))
 	return string(data[:n]) == text[:n]
 }

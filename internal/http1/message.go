@@ -102,14 +102,16 @@ func (r *Request) Origin() (authority, path, query string) {
 	if r.Method == "CONNECT" && path[0] != '/' {
 		return path, "/", ""
 	}
-	if _, rest, ok := strings.Cut(path, "://"); ok && path[0] != '/' {
-		i := strings.IndexAny(rest, "/?#")
-		if i < 0 {
-			i = len(rest)
-		}
-		authority, path = rest[:i], rest[i:]
-		if !strings.HasPrefix(path, "/") {
-			path = "/" + path
+	if path[0] != '/' {
+		if _, rest, ok := strings.Cut(path, "://"); ok {
+			i := strings.IndexAny(rest, "/?#")
+			if i < 0 {
+				i = len(rest)
+			}
+			authority, path = rest[:i], rest[i:]
+			if !strings.HasPrefix(path, "/") {
+				path = "/" + path
+			}
 		}
 	}
 	path, _, _ = strings.Cut(path, "#")

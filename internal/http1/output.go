@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -26,26 +27,27 @@ func framed(name string) bool {
 func appendFields(b []byte, header []Field) []byte {
 	for i := range header {
 		f := &header[i]
-		if framed(f.Name) || !all(f.Name, classToken) {
-			continue
+		if !framed(f.Name) && all(f.Name, classToken) {
+			b = appendField(b, f.Name, f.Value)
 		}
-		b = append(b, f.Name...)
-		b = append(b, ": "...)
-		b = appendValue(b, f.Value)
-		b = append(b, "\r\n"...)
 	}
 	return b
 }
 
-func appendValue(b []byte, value string) []byte {
-	start := len(b)
-	b = append(b, value...)
-	if plain(value) {
-		return b
-	}
-	for i := start; i < len(b); i++ {
-		if classes[b[i]]&classValue == 0 {
-			b[i] = ' '
+// appendField appends a field line, whose name is a token.
+func appendField(b []byte, name, value string) []byte {
+	start, n := len(b), len(name)+len(": ")+len(value)+len("\r\n")
+	b = slices.Grow(b, n)[:start+n]
+	line := b[start:]
+	i := copy(line, name)
+	line[i], line[i+1] = ':', ' '
+	end := len(line) - len("\r\n")
+	line[end], line[end+1] = '\r', '\n'
+	text := line[i+len(": ") : end]
+	copy(text, value)
+	for j := control(text, 0); j < len(text); j = control(text, j+1) {
+		if text[j] != '\t' {
+			text[j] = ' '
 		}
 	}
 	return b

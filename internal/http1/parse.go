@@ -22,12 +22,16 @@ const (
 	classToken  = 1 << iota
 	classTarget // visible ASCII
 	classValue  // of a field: visible, space, tab, obs-text
+	classHost   // of a Host field: no spaces, no delimiters by which it would mean another host to somebody else
 )
 
 var classes = func() (c [256]byte) {
 	for i := range 256 {
 		if i > ' ' && i < 0x7f {
 			c[i] |= classTarget
+			if strings.IndexByte("/?#@\\,<>\"{}|^`", byte(i)) < 0 {
+				c[i] |= classHost
+			}
 		}
 		if i >= ' ' && i != 0x7f || i == '\t' {
 			c[i] |= classValue
@@ -41,46 +45,31 @@ var classes = func() (c [256]byte) {
 
 // all tells whether a string is not empty and of one class.
 func all(s string, class byte) bool {
-	for i := range len(s) {
-		if classes[s[i]]&class == 0 {
+	if s == "" {
+		return false
+	}
+	for ; len(s) >= 4; s = s[4:] {
+		if classes[s[0]]&classes[s[1]]&classes[s[2]]&classes[s[3]]&class == 0 {
 			return false
 		}
 	}
-	return s != ""
-}
-
-// Token tells whether a string can be the name of a field (RFC 9110, section
-// 5.1).
-func Token(s string) bool { return all(s, classToken) }
-
-// plain tells whether a string is of field values' characters: visible, space,
-// tab and obs-text. Eight bytes are looked at at a time; a tab is rare.
-func plain(s string) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		del := x ^ 0x7f*ones
-		// A top bit is set where a byte is below ' ', or is DEL, or behind such a
-		// byte: no less is known than that there may be one.
-		if ((x-' '*ones)&^x|(del-ones)&^del)&tops != 0 {
-			break
-		}
-	}
-	for ; i < len(s); i++ {
-		if classes[s[i]]&classValue == 0 {
+	for i := range len(s) {
+		if classes[s[i]]&class == 0 {
 			return false
 		}
 	}
 	return true
 }
 
+// Token tells whether a string can be the name of a field (RFC 9110, section
+// 5.1).
+func Token(s string) bool { return all(s, classToken) }
+
 // cutLine takes a line off a head that ends with an empty line. Lines end with
-// CRLF: input.head has seen to it that no LF stands without CR.
+// CRLF, and hold no other control character but tabs: input.scan has seen to that.
 func cutLine(head string) (line, rest string) {
-	i := strings.IndexByte(head, '\n')
-	return head[:i-1], head[i+1:]
+	i := strings.IndexByte(head, '\r')
+	return head[:i], head[i+len("\r\n"):]
 }
 
 // parseRequest reads a request's head, which ends with an empty line. fields is
@@ -119,8 +108,10 @@ func (r *Request) checkLine() *Refusal {
 	default:
 		return refuse(400, "a request target in none of the forms that the method allows")
 	}
-	if authority, _, _ := r.Origin(); r.Target[0] != '/' && r.Target != "*" && (authority == "" || !validHost(authority)) {
-		return refuse(400, "a request target without a host")
+	if r.Target[0] != '/' && r.Target != "*" {
+		if authority, _, _ := r.Origin(); authority == "" || !validHost(authority) {
+			return refuse(400, "a request target without a host")
+		}
 	}
 	return nil
 }
@@ -160,12 +151,9 @@ func parseResponse(r *Response, head string, fields []Field) (minor int, err err
 	if minor, err = parseVersion(version); err != nil {
 		return 0, err
 	}
-	code, reason, _ := strings.Cut(after, " ")
+	code, _, _ := strings.Cut(after, " ")
 	if len(code) != 3 || code[0] < '1' || code[0] > '9' || code[1] < '0' || code[1] > '9' || code[2] < '0' || code[2] > '9' {
 		return 0, refuse(502, "a status that is no number of three digits")
-	}
-	if !plain(reason) {
-		return 0, refuse(502, "control characters in the reason phrase")
 	}
 	r.Status = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
 	r.Header, err = parseFields(rest, fields)
@@ -193,12 +181,24 @@ func parseFields(s string, fields []Field) ([]Field, error) {
 	}
 }
 
+// parseTrailer reads a field line of a trailer.
+func parseTrailer(line string) (Field, error) {
+	if !plain(line) {
+		return Field{}, errControl
+	}
+	return parseField(line)
+}
+
+// parseField reads a field line without control characters but tabs.
 func parseField(line string) (Field, error) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return Field{}, refuse(400, "a folded header field")
 	}
-	i := strings.IndexByte(line, ':')
-	if i < 0 || !all(line[:i], classToken) {
+	i := 0
+	for i < len(line) && classes[line[i]]&classToken != 0 {
+		i++
+	}
+	if i == 0 || i == len(line) || line[i] != ':' {
 		return Field{}, refuse(400, "a header field whose name is no token followed by a colon")
 	}
 	value := line[i+1:]
@@ -207,9 +207,6 @@ func parseField(line string) (Field, error) {
 	}
 	for value != "" && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
 		value = value[:len(value)-1]
-	}
-	if !plain(value) {
-		return Field{}, refuse(400, "control characters in a header field")
 	}
 	return Field{line[:i], value}, nil
 }

@@ -2,13 +2,13 @@ package http1
 
 import (
 	"strings"
-	"sync"
+	"unsafe"
 )
 
 // Texts makes the small strings of messages, many out of one allocation. They
 // stay what they are, however long somebody keeps them: memory is never used a
 // second time.
-type Texts struct{ b strings.Builder }
+type Texts struct{ b []byte }
 
 const (
 	// textsSize is how much memory is taken at once. A string that is kept for
@@ -24,8 +24,8 @@ func (t *Texts) Of(b []byte) string {
 		return string(b)
 	}
 	start := t.begin(len(b))
-	t.b.Write(b)
-	return t.b.String()[start:]
+	t.b = append(t.b, b...)
+	return t.since(start)
 }
 
 // Join joins strings.
@@ -39,26 +39,22 @@ func (t *Texts) Join(parts ...string) string {
 	}
 	start := t.begin(n)
 	for _, p := range parts {
-		t.b.WriteString(p)
+		t.b = append(t.b, p...)
 	}
-	return t.b.String()[start:]
+	return t.since(start)
 }
 
 // begin makes room for a string, and returns where it begins.
 func (t *Texts) begin(n int) int {
-	if t.b.Cap()-t.b.Len() < n {
-		t.b.Reset()
-		t.b.Grow(textsSize)
+	if cap(t.b)-len(t.b) < n {
+		t.b = make([]byte, 0, textsSize)
 	}
-	return t.b.Len()
+	return len(t.b)
 }
 
-var heads = sync.Pool{New: func() any { return new(Texts) }}
-
-// headOf is the string of a head.
-func headOf(b []byte) string {
-	t := heads.Get().(*Texts)
-	head := t.Of(b)
-	heads.Put(t)
-	return head
+// since is the string that begins there. What it is made of is never written
+// again.
+func (t *Texts) since(start int) string {
+	b := t.b[start:]
+	return unsafe.String(unsafe.SliceData(b), len(b))
 }

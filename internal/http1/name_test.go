@@ -1,24 +1,6 @@
 package http1
 
-import (
-	"math/rand/v2"
-	"testing"
-)
-
-func TestPlain(t *testing.T) {
-	for range 100_000 {
-		b := make([]byte, rand.IntN(40))
-		for i := range b {
-			b[i] = byte(' ' + rand.IntN(95))
-			if rand.IntN(40) == 0 {
-				b[i] = byte(rand.IntN(256))
-			}
-		}
-		if got, want := plain(string(b)), len(b) == 0 || all(string(b), classValue); got != want {
-			t.Fatalf("plain(%q) is %v", b, got)
-		}
-	}
-}
+import "testing"
 
 func TestSameName(t *testing.T) {
 	for _, test := range []struct {
