@@ -164,10 +164,10 @@ func (c *serverConn) waits(state int32) bool {
 	return false
 }
 
-// since is when the connection's last request began, or else when it was
-// accepted.
+// since is when the connection's last request ended, or of another protocol
+// began, or else when the connection was accepted.
 func (c *serverConn) since() int64 {
-	return max(c.accepted, c.conn.last.Load(), -c.watch.since.Load())
+	return max(c.accepted, c.conn.last.Load(), c.rested.Load())
 }
 
 // giveWay ends the connection if it still waits for its client.

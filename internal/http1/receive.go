@@ -32,16 +32,19 @@ const lookAgain = 250 * time.Millisecond
 
 // allowIdle sets the time for the next request.
 func (c *serverConn) allowIdle() {
-	idle := c.server.options.IdleTimeout
+	now, idle := clock(), c.server.options.IdleTimeout
+	if !c.looked {
+		c.rested.Store(now)
+	}
 	switch {
 	case idle <= lookAgain:
 		c.looked = true
-		c.reading.allow(idle)
 	case c.looked:
-		c.reading.allow(idle - lookAgain)
+		idle -= lookAgain
 	default:
-		c.reading.allow(lookAgain)
+		idle = lookAgain
 	}
+	c.reading.allowAt(now, idle)
 }
 
 // awaitFirst sets the time for the first request.
@@ -191,7 +194,9 @@ func (c *serverConn) next() fate {
 	if c.state.Load() == connNew {
 		c.awaitFirst()
 	} else {
-		c.reading.allow(c.server.options.IdleTimeout)
+		now := clock()
+		c.rested.Store(now)
+		c.reading.allowAt(now, c.server.options.IdleTimeout)
 	}
 	if err := c.in.await(); err != nil || !c.activate() {
 		return fateClosed

@@ -338,7 +338,7 @@ func TestLateLooks(t *testing.T) {
 				return &Response{Status: 400}
 			}
 		}
-		<-time.After(watchAfter - 200*time.Microsecond)
+		<-time.After(2*watchAfter - 200*time.Microsecond)
 		return text(r.Target)
 	}, Options{})
 	var clients sync.WaitGroup

@@ -35,7 +35,8 @@ type serverConn struct {
 	socket   net.Conn
 	conn     Conn // the socket, or TLS on it
 	tls      *tls.Config
-	accepted int64 // by clock
+	accepted int64        // by clock
+	rested   atomic.Int64 // when its last request had ended, by clock; 0 before
 	in       *input
 	state    atomic.Int32
 	ctx      *Context

@@ -9,22 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A request may be handled for watchAfter before it is looked, again and again,
-// whether its client is still there: most are answered before. The looks become
-// rarer up to watchMost.
+// A request that is still handled after watchAfter, and was then, is looked at,
+// again and again, whether its client is still there: most are answered before.
+// The looks become rarer up to watchMost.
 const (
 	watchAfter = 50 * time.Millisecond
 	watchMost  = time.Second
 )
 
 // watch looks, while a request is handled, whether its client is still there.
-// Its timer runs on over short requests, so that these need not set it.
+// Its timer runs on over short requests, so that these need neither set it nor
+// know the time.
 type watch struct {
 	gone  func() // called if the client has left
 	raw   syscall.RawConn
 	timer *time.Timer
-	since atomic.Int64 // when the request's handling began, by clock; between requests that of the last one, negative
-	armed atomic.Bool  // the timer runs
+	turns atomic.Uint64 // how often a request was begun or ended: odd while one is handled
+	armed atomic.Bool   // the timer runs
+
+	// Of the timer's function alone:
+	seen uint64        // turns when it ran last
+	age  time.Duration // for how long they have been the same
+	wait time.Duration // that it was set to
 }
 
 // init prepares the watch of a socket; connections of other kinds have none.
@@ -44,13 +50,13 @@ func (w *watch) begin() {
 	if w.raw == nil {
 		return
 	}
-	w.since.Store(clock())
-	w.arm(watchAfter)
+	w.turns.Add(1)
+	w.arm()
 }
 
 func (w *watch) end() {
-	if since := w.since.Load(); since > 0 {
-		w.since.Store(-since)
+	if turns := w.turns.Load(); turns&1 == 1 {
+		w.turns.Store(turns + 1)
 	}
 }
 
@@ -62,33 +68,34 @@ func (w *watch) close() {
 	}
 }
 
-func (w *watch) arm(after time.Duration) {
-	if w.armed.CompareAndSwap(false, true) {
-		w.timer.Reset(after)
+func (w *watch) arm() {
+	if !w.armed.Load() && w.armed.CompareAndSwap(false, true) {
+		w.timer.Reset(watchAfter)
 	}
 }
 
 // look is called by the timer.
 func (w *watch) look() {
-	since := w.since.Load()
-	if since <= 0 {
+	turns := w.turns.Load()
+	if turns&1 == 0 {
 		w.armed.Store(false)
-		if w.since.Load() > 0 { // a request has begun in between
-			w.arm(watchAfter)
+		if w.turns.Load()&1 == 1 { // a request has begun in between
+			w.arm()
 		}
 		return
 	}
-	age := time.Duration(clock() - since)
-	if age < watchAfter {
-		w.timer.Reset(watchAfter - age)
-		return
+	if turns != w.seen {
+		w.seen, w.age, w.wait = turns, 0, watchAfter
+	} else {
+		w.age += w.wait
+		if left(w.raw) && w.turns.Load() == turns {
+			w.armed.Store(false)
+			w.gone()
+			return
+		}
+		w.wait = min(w.age, watchMost)
 	}
-	if left(w.raw) && w.since.Load() == since {
-		w.armed.Store(false)
-		w.gone()
-		return
-	}
-	w.timer.Reset(min(age, watchMost))
+	w.timer.Reset(w.wait)
 }
 
 // left tells whether a connection's other end has closed it, whatever was sent
