@@ -20,6 +20,14 @@ const noRule = -1
 // exchange is one request on its way through the chain, and what is known of
 // it.
 type exchange struct {
+	progress
+	out      upstream.Request            // to the target
+	answered func(sent int64, err error) // is done
+	texts    http1.Texts
+}
+
+// progress is what an exchange's memory does not keep for the next one.
+type progress struct {
 	balancer *Balancer
 	snapshot *snapshot
 	request  *message.Request
@@ -47,14 +55,11 @@ type exchange struct {
 	gone         bool          // the client closed the connection before the response
 	cause        string        // "layer: cause" of a failure; it is for the log, not the client
 
-	out       upstream.Request // to the target
-	incoming  requestBody      // to it
-	sending   responseBody     // from it
+	incoming  requestBody  // to the target
+	sending   responseBody // from it
 	answer    *message.Response
 	responded time.Time                   // when the answer was there; for the access log
 	given     func(sent int64, err error) // whom the target's response wants told
-	answered  func(sent int64, err error) // is done
-	texts     http1.Texts
 }
 
 // begin begins an exchange, in the memory of one that has ended.
@@ -77,7 +82,7 @@ func (x *exchange) recycle() {
 	}
 	b := x.balancer
 	x.out.Reset()
-	*x = exchange{out: x.out, texts: x.texts, answered: x.answered}
+	x.progress = progress{}
 	b.exchanges.Put(x)
 }
 
@@ -118,7 +123,7 @@ func (x *exchange) done(sent int64, err error) {
 	if x.given != nil {
 		x.given(sent, err)
 	}
-	ended := time.Now()
+	ended := x.start.Add(time.Since(x.start)) // half as dear as time.Now, which reads two clocks
 	status := x.log(x.answer, sent, err, ended)
 	x.count(status)
 	if f := x.balancer.file; f != nil {
@@ -159,8 +164,7 @@ func (x *exchange) log(r *message.Response, sent int64, err error, ended time.Ti
 		return status
 	}
 	line := x.balancer.options.Access.Line(ended, level, "request")
-	var client [64]byte
-	line.Text("client", x.texts.Of(x.request.Client.AppendTo(client[:0])))
+	line.Text("client", x.request.ClientPort())
 	line.Text("request", x.texts.Join(x.request.Method, " ", x.request.Path))
 	line.Text("domain_name", x.request.Host)
 	line.Text("user_agent", x.request.Header.Get("User-Agent"))
@@ -169,18 +173,15 @@ func (x *exchange) log(r *message.Response, sent int64, err error, ended time.Ti
 	line.Int("request_time", ended.Sub(x.start).Milliseconds())
 	line.Text("trace_id", x.traceID)
 	line.Int("matched_rule_priority", int64(x.priority))
-	if c := x.snapshot.config; c != nil {
-		line.Text("elb", c.LoadBalancer)
-	}
+	line.Pairs(x.snapshot.logged)
 	if x.action != "" {
 		line.Text("actions_executed", x.action)
 	}
 	if x.group != nil {
-		line.Text("target_group_arn", x.group.ARN)
+		line.Pairs(x.group.logged)
 	}
 	if x.target != nil {
-		line.Text("target", x.target.text)
-		line.Text("target_id", x.target.ID)
+		line.Pairs(x.target.logged)
 		line.Int("target_processing_time", x.targetTime.Milliseconds())
 	}
 	if x.targetStatus != 0 {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -22,24 +21,22 @@ func (x *exchange) targetHeader(h message.Header, a *config.Attributes) message.
 	if a.DropInvalidHeaders {
 		h.DeleteFunc(func(name string) bool { return !validName(name) })
 	}
-	var text [64]byte
-	client := r.Client.Addr().Unmap()
-	own := client.AppendTo(text[:0])
-	if a.XFFClientPort {
-		own = netip.AddrPortFrom(client, r.Client.Port()).AppendTo(text[:0])
-	}
 	switch a.XForwardedFor {
 	case config.XFFRemove:
 		h.Del("X-Forwarded-For")
 	case config.XFFPreserve:
 	default:
-		forwarded := x.texts.Of(own)
+		forwarded := r.ClientAddress()
+		if a.XFFClientPort {
+			forwarded = r.ClientPort()
+		}
 		if before := h.Values("X-Forwarded-For"); len(before) > 0 {
 			forwarded = strings.Join(append(before, forwarded), ", ")
 		}
 		h.Set("X-Forwarded-For", forwarded)
 	}
 	h.Set("X-Forwarded-Proto", protocol(r))
+	var text [len("65535")]byte
 	h.Set("X-Forwarded-Port", x.texts.Of(strconv.AppendUint(text[:0], uint64(r.Server.Port()), 10)))
 	h.Set("X-Amzn-Trace-Id", x.traceID)
 	return h
@@ -47,7 +44,7 @@ func (x *exchange) targetHeader(h message.Header, a *config.Attributes) message.
 
 // ours are the fields that are not passed on: that which the server answers, and
 // those that tell of users, which only the load balancer may write.
-var ours = http1.Names[bool]{"expect": true, accessTokenField: true, identityField: true, dataField: true}
+var ours = http1.NamesOf(map[string]bool{"expect": true, accessTokenField: true, identityField: true, dataField: true})
 
 func protocol(r *message.Request) string {
 	if r.Secure {
@@ -98,8 +95,10 @@ func (x *exchange) ownHost(a *config.Attributes) string {
 	}
 	port := r.Server.Port()
 	name, hasPort := host, false
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		name, hasPort = host[:i], true
+	if strings.IndexByte(host, ':') >= 0 {
+		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+			name, hasPort = host[:i], true
+		}
 	}
 	switch {
 	case port == 80 || port == 443:

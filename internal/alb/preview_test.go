@@ -68,7 +68,7 @@ func TestPreview(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The cookies of a client that was bound to the second target.
-	x := exchange{snapshot: b.current.Load(), request: &message.Request{}}
+	x := exchange{progress: progress{snapshot: b.current.Load(), request: &message.Request{}}}
 	x.group, x.target = x.snapshot.groups["sticky"], x.snapshot.targets[targetKey{"sticky", two}]
 	var answer message.Response
 	x.start = x.start.AddDate(8000, 0, 0) // they do not expire while the test runs

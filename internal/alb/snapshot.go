@@ -27,6 +27,7 @@ type snapshot struct {
 	sealer    *cookie.Sealer
 	providers *providers
 	metrics   *metrics // over all snapshots
+	logged    string   // what lines of the process's own log have of the load balancer
 }
 
 type listener struct {
@@ -78,6 +79,7 @@ type group struct {
 	registered, healthy []*target
 	bound               map[netip.AddrPort]*target
 	metrics             *groupMetrics // over all snapshots that have the group
+	logged              string        // see snapshot
 	turn                atomic.Uint64
 }
 
@@ -90,6 +92,7 @@ type targetKey struct {
 type target struct {
 	*config.Target
 	text        string // of its address
+	logged      string // see snapshot
 	pool        *upstream.Pool
 	outstanding *atomic.Int64 // requests under way, over all snapshots
 	vitals      *vitals
@@ -121,8 +124,9 @@ func compile(c *config.Config, before *snapshot, o Options) (*snapshot, error) {
 		return nil, err
 	}
 	s.providers = providersOf(c, o.Upstream.Dialing, o.Log)
+	s.logged = o.Access.Pairs("elb", c.LoadBalancer)
 	for arn, g := range c.TargetGroups {
-		s.addGroup(arn, &g, before, o.Upstream)
+		s.addGroup(arn, &g, before, o)
 	}
 	for i := range c.Listeners {
 		l := &listener{config: &c.Listeners[i]}
@@ -156,8 +160,9 @@ func compile(c *config.Config, before *snapshot, o Options) (*snapshot, error) {
 	return s, nil
 }
 
-func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot, o upstream.Options) {
-	g := &group{TargetGroup: c, bound: map[netip.AddrPort]*target{}, metrics: new(groupMetrics)}
+func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot, options Options) {
+	o := options.Upstream
+	g := &group{TargetGroup: c, bound: map[netip.AddrPort]*target{}, metrics: new(groupMetrics), logged: options.Access.Pairs("target_group_arn", c.ARN)}
 	if was := before.groups[arn]; was != nil {
 		g.metrics = was.metrics
 	}
@@ -173,6 +178,7 @@ func (s *snapshot) addGroup(arn string, c *config.TargetGroup, before *snapshot,
 	g.turn.Store(rand.Uint64())
 	for i := range c.Targets {
 		t := s.addTarget(targetKey{arn, c.Targets[i].Address}, c, &c.Targets[i], before, o)
+		t.logged = options.Access.Pairs("target", t.text, "target_id", t.ID)
 		g.bound[t.Address] = t
 		if t.Health == config.Draining {
 			continue

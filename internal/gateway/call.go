@@ -30,7 +30,7 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 		return nil, x.failBody(err)
 	}
 	out.Timeout = in.timeout
-	x.integrated, x.integrationStarted = true, time.Now()
+	x.integrated, x.integrationStarted = true, x.start.Add(time.Since(x.start))
 	x.beginIntegrationSpan(out)
 	response, failed := in.pool.Do(ctx, out)
 	held.Release()

@@ -16,6 +16,14 @@ import (
 // exchange is one request on its way through the chain, and what is known of
 // it. It implements mapping.Values.
 type exchange struct {
+	progress
+	out      upstream.Request // to the backend
+	texts    http1.Texts
+	answered func(sent int64, err error) // is done
+}
+
+// progress is what an exchange's memory does not keep for the next one.
+type progress struct {
 	gateway  *Gateway
 	snapshot *snapshot
 	request  *message.Request
@@ -45,7 +53,6 @@ type exchange struct {
 	clientAddress string // made when first asked for
 
 	query    url.Values        // parsed when first asked for
-	out      upstream.Request  // to the backend
 	response *message.Response // of the integration
 	answer   *message.Response // to the client
 
@@ -70,9 +77,6 @@ type exchange struct {
 	status  int
 	sent    int64 // bytes of the body
 	latency time.Duration
-
-	texts    http1.Texts
-	answered func(sent int64, err error) // is done
 }
 
 // begin begins an exchange, in the memory of one that has ended.
@@ -96,7 +100,7 @@ func (x *exchange) recycle() {
 	}
 	g := x.gateway
 	x.out.Reset()
-	*x = exchange{out: x.out, texts: x.texts, answered: x.answered}
+	x.progress = progress{}
 	g.exchanges.Put(x)
 }
 

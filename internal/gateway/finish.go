@@ -36,9 +36,8 @@ func (x *exchange) finish(r *message.Response) *message.Response {
 
 // done keeps account of the exchange, and is the last that happens to it.
 func (x *exchange) done(sent int64, err error) {
-	ended := time.Now()
-	x.status, x.sent, x.latency = x.answer.Status, sent, ended.Sub(x.start)
-	x.log(err, ended)
+	x.status, x.sent, x.latency = x.answer.Status, sent, time.Since(x.start)
+	x.log(err, x.start.Add(x.latency))
 	x.endSpans()
 	if x.stage == nil {
 		x.gateway.unrouted.Add(1)
@@ -72,9 +71,9 @@ func (x *exchange) log(err error, ended time.Time) {
 	line.Text("extendedRequestId", x.extendedID)
 	line.Text("sourceIp", x.client())
 	line.Text("host", x.request.Host)
-	line.Text("httpMethod", x.request.Method)
+	line.Word("httpMethod", x.request.Method)
 	line.Text("path", x.request.Path)
-	line.Text("protocol", x.request.Proto)
+	line.Word("protocol", x.request.Proto)
 	line.Text("userAgent", x.request.Header.Get("User-Agent"))
 	line.Int("status", int64(x.status))
 	line.Int("responseLength", x.sent)
@@ -84,15 +83,13 @@ func (x *exchange) log(err error, ended time.Time) {
 		line.Text("vpcId", x.endpoint.VPC)
 	}
 	if x.api != nil {
-		line.Text("accountId", x.api.Account)
-		line.Text("apiId", x.api.ID)
+		line.Pairs(x.api.logged)
 	}
 	if x.stage != nil {
-		line.Text("stage", x.stage.Name)
+		line.Pairs(x.stage.logged)
 	}
 	if x.route != nil {
-		line.Text("routeKey", x.route.Key)
-		line.Text("resourcePath", x.route.Path)
+		line.Pairs(x.route.logged)
 	}
 	if x.integrated {
 		line.Int("integrationLatency", x.integrationLatency.Milliseconds())

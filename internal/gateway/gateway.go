@@ -103,6 +103,7 @@ func (g *Gateway) Apply(c *config.Config) {
 	next, problems := compile(c)
 	unused := next.usePools(g.current.Load(), c, g.trust.options(g.options.Upstream, c.Authority), g.internet)
 	next.useMetrics(g.current.Load())
+	next.useLog(g.options.Access)
 	problems = append(problems, g.logs.use(next, time.Now(), g.options.Log)...)
 	g.current.Store(next)
 	for _, pool := range unused {
@@ -268,11 +269,11 @@ func (x *exchange) findStage(named string) *message.Response {
 	if named != "" {
 		x.stage = x.api.stages[named]
 	} else {
-		first, rest := splitStage(x.path)
-		if st := x.api.stages[first]; st != nil && first != defaultStage {
-			x.stage, x.path = st, rest
-		} else if x.api.Kind == config.HTTP {
-			x.stage = x.api.stages[defaultStage]
+		if x.stage = x.api.fallback; x.stage == nil || len(x.api.stages) > 1 {
+			first, rest := splitStage(x.path)
+			if st := x.api.stages[first]; st != nil && first != defaultStage {
+				x.stage, x.path = st, rest
+			}
 		}
 	}
 	if x.stage == nil {

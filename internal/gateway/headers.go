@@ -14,11 +14,11 @@ import (
 // developer guide, "Amazon API Gateway important notes for REST APIs".
 
 // restDropped are not passed to the backend.
-var restDropped = http1.Names[bool]{
+var restDropped = http1.NamesOf(map[string]bool{
 	"content-encoding": true, "content-length": true, "content-md5": true,
 	"expect": true, "max-forwards": true, "server": true, "via": true,
 	"www-authenticate": true, "x-http-method-override": true,
-}
+})
 
 // restProxyHeader is the client's header as the backend gets it. Credentials
 // that were meant for API Gateway are not passed on.
@@ -36,8 +36,8 @@ const remapping = "x-amzn-Remapped-"
 // restResponse says what becomes of a backend's header: the name under which it
 // is kept if the backend wrote its own in the usual way, or none if it is
 // dropped. Others pass.
-var restResponse = func() http1.Names[string] {
-	names := http1.Names[string]{
+var restResponse = func() *http1.Names[string] {
+	names := map[string]string{
 		"expect": "", "host": "", "keep-alive": "", "proxy-authenticate": "", "proxy-connection": "",
 		"te": "", "trailer": "", "transfer-encoding": "", "upgrade": "", "via": "",
 	}
@@ -47,7 +47,7 @@ var restResponse = func() http1.Names[string] {
 	} {
 		names[strings.ToLower(name)] = remapping + name
 	}
-	return names
+	return http1.NamesOf(names)
 }()
 
 // remap makes a backend's header what a client of a REST API gets.
@@ -108,8 +108,10 @@ func (x *exchange) forwarded() string {
 // forwardedNode writes an address as RFC 7239 wants it: IPv6 in brackets and
 // quotes.
 func (x *exchange) forwardedNode(s string) string {
-	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
-		return `"[` + s + `]"`
+	if strings.Contains(s, ":") {
+		if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
+			return `"[` + s + `]"`
+		}
 	}
 	return x.forwardedValue(s)
 }
@@ -118,13 +120,10 @@ var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // forwardedValue quotes a value that is not a token.
 func (x *exchange) forwardedValue(s string) string {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return x.texts.Join(`"`, quoting.Replace(s), `"`)
-		}
+	if s == "" || http1.Token(s) {
+		return s
 	}
-	return s
+	return x.texts.Join(`"`, quoting.Replace(s), `"`)
 }
 
 func proto(r *message.Request) string {

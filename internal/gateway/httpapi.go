@@ -51,11 +51,11 @@ func (x *exchange) httpResponse(in *integration, response *message.Response) *me
 
 // httpDropped are not passed to the backend: they are about the message that
 // the client sent, or become Forwarded.
-var httpDropped = http1.Names[bool]{
+var httpDropped = http1.NamesOf(map[string]bool{
 	"content-length": true, "expect": true, "forwarded": true, "via": true,
 	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-port": true,
 	"x-forwarded-proto": true,
-}
+})
 
 // httpTarget finds out where the request goes. Without a URI, to a load
 // balancer's listener, it goes as it came, with the stage in the path.

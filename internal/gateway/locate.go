@@ -21,15 +21,38 @@ func hostname(host string) string {
 // apiOfHost finds the API that a host name names:
 // "{api}.execute-api.localhost" or AWS's own form.
 func apiOfHost(host, region string) (api string, ok bool) {
-	api, rest, ok := strings.Cut(hostname(host), ".execute-api.")
+	if name, _, _ := strings.Cut(host, ":"); name != "" { // mostly it is written as it is kept
+		if api, ok = apiOfName(name, region); ok && isLower(api) {
+			return api, true
+		}
+	}
+	return apiOfName(hostname(host), region)
+}
+
+func apiOfName(name, region string) (api string, ok bool) {
+	api, rest, ok := strings.Cut(name, ".execute-api.")
 	if !ok || api == "" || strings.Contains(api, ".") {
 		return "", false
 	}
-	switch rest {
-	case "localhost", region + ".amazonaws.com", region + ".amazonaws.com.cn", region + ".localhost":
+	if rest == "localhost" {
+		return api, true
+	}
+	switch of, domain, _ := strings.Cut(rest, "."); {
+	case of != region:
+	case domain == "amazonaws.com", domain == "amazonaws.com.cn", domain == "localhost":
 		return api, true
 	}
 	return "", false
+}
+
+// isLower tells whether a text has no capital letters.
+func isLower(s string) bool {
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // apiOfPath splits the path form, "/restapis/{api}/{stage}/_user_request_/…".

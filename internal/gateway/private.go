@@ -120,14 +120,16 @@ func (x *exchange) identify(ctx context.Context, a *arrival) *message.Response {
 	r.Header.Del("X-Forwarded-For")
 	if err != nil {
 		x.stranger = err
-		r.Client, r.Server = netip.AddrPort{}, netip.AddrPortFrom(netip.Addr{}, endpointPort(r.Secure))
+		r.SetClient(netip.AddrPort{})
+		r.Server = netip.AddrPortFrom(netip.Addr{}, endpointPort(r.Secure))
 	} else {
 		if caller.Endpoint != e.ID || caller.VPC != e.VPC {
 			// The address was given to another endpoint, and one of the two
 			// who speak of it has not heard yet.
 			return x.fail(forbidden, fmt.Sprintf("endpoint: the connection came through %s, not %s", caller.Endpoint, e.ID))
 		}
-		r.Client, r.Server = caller.Client, caller.Server
+		r.SetClient(caller.Client)
+		r.Server = caller.Server
 	}
 	x.endpoint = e
 	r.Header.Add("x-amzn-vpc-id", e.VPC)
@@ -147,9 +149,8 @@ func endpointPort(secure bool) uint16 {
 func (x *exchange) client() string {
 	if x.clientAddress == "" {
 		x.clientAddress = "unknown"
-		if a := x.request.Client.Addr(); a.IsValid() {
-			var text [64]byte
-			x.clientAddress = x.texts.Of(a.Unmap().AppendTo(text[:0]))
+		if x.request.Client.IsValid() {
+			x.clientAddress = x.request.ClientAddress()
 		}
 	}
 	return x.clientAddress

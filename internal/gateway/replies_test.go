@@ -416,13 +416,13 @@ func TestAccessLog(t *testing.T) {
 
 // contextExchange is an exchange of which everything is known.
 func contextExchange(s *snapshot) *exchange {
-	x := &exchange{
+	x := &exchange{progress: progress{
 		gateway: New(Options{}), snapshot: s, requestID: "r", extendedID: "e", method: "GET", start: time.Now(), path: "/x",
 		request: &message.Request{Method: "GET", Proto: "HTTP/1.1", Host: "a.b:1", Client: netip.MustParseAddrPort("127.0.0.1:1"), Header: message.Header{{Name: "User-Agent", Value: "u"}}},
 		api:     s.apis["rest000001"], stage: s.apis["rest000001"].stages["prod"],
 		response: &message.Response{Header: message.Header{{Name: "x-amzn-RequestId", Value: "b"}}},
 		endpoint: &endpoint{Endpoint: config.Endpoint{ID: "vpce-1", VPC: "vpc-1"}},
-	}
+	}}
 	x.route = x.stage.routes[0]
 	return x
 }

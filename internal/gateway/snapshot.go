@@ -7,6 +7,7 @@ import (
 
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/upstream"
 )
 
@@ -24,7 +25,9 @@ type snapshot struct {
 type api struct {
 	*config.API
 	stages    map[string]*stage
+	fallback  *stage // that needs no name in the path: $default of an HTTP API; nil if there is none
 	userAgent string // what backends are told if the client doesn't say its own
+	logged    string // what lines of the gateway's log have of it
 }
 
 type stage struct {
@@ -35,10 +38,12 @@ type stage struct {
 	policy  *compiledPolicy // nil if there is none
 	log     *stageLog       // nil if there is none
 	metrics *metrics
+	logged  string // see api
 }
 
 type route struct {
 	*config.Route
+	logged      string       // see api
 	integration *integration // nil if the route has none
 }
 
@@ -59,6 +64,9 @@ func compile(c *config.Config) (s *snapshot, problems []error) {
 		for j := range a.Stages {
 			st := &stage{Stage: &a.Stages[j], cors: compileCORS(a.Stages[j].CORS)}
 			a.stages[st.Name] = st
+			if st.Name == defaultStage && a.Kind == config.HTTP {
+				a.fallback = st
+			}
 			if st.Policy != "" {
 				st.policy = compilePolicy("the resource policy of API "+a.ID, st.Policy)
 			}
@@ -123,4 +131,17 @@ func (s *snapshot) usePools(before *snapshot, c *config.Config, o upstream.Optio
 		}
 	}
 	return unused
+}
+
+// useLog makes what lines of a log have of each API, stage and route.
+func (s *snapshot) useLog(log *linelog.Log) {
+	for _, a := range s.apis {
+		a.logged = log.Pairs("accountId", a.Account, "apiId", a.ID)
+		for _, st := range a.stages {
+			st.logged = log.Pairs("stage", st.Name)
+			for _, r := range st.routes {
+				r.logged = log.Pairs("routeKey", r.Key, "resourcePath", r.Path)
+			}
+		}
+	}
 }

@@ -132,7 +132,7 @@ func TestRoots(t *testing.T) {
 		{"Root=1-", false},
 		{"", false},
 	} {
-		got := (&exchange{start: now}).trace(c.value)
+		got := (&exchange{progress: progress{start: now}}).trace(c.value)
 		if (got == c.value) != c.kept || !c.kept && !root.MatchString(got) {
 			t.Errorf("%q became %q", c.value, got)
 		}

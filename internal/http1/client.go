@@ -3,7 +3,6 @@ package http1
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -23,11 +22,14 @@ type Client struct {
 
 	mu      sync.Mutex
 	open    map[*clientConn]struct{} // all of them, and those that are being opened
-	idle    map[string][]*clientConn // the last one was used last
+	idle    map[string]*lane
 	retired bool
 	aborted error // why no request goes on; nil before Abort
 	sweeper *time.Timer
 }
+
+// lane are the unused connections of a key. The last one was used last.
+type lane []*clientConn
 
 // clientConn is one connection to a server.
 type clientConn struct {
@@ -146,15 +148,11 @@ func Idempotent(method string) bool {
 func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientConn, spent time.Duration, err error) {
 	for {
 		c.mu.Lock()
-		list := c.idle[key]
-		if len(list) == 0 {
-			c.mu.Unlock()
+		cc := c.idle[key].pop()
+		c.mu.Unlock()
+		if cc == nil {
 			break
 		}
-		cc := list[len(list)-1]
-		list[len(list)-1] = nil
-		c.idle[key] = list[:len(list)-1]
-		c.mu.Unlock()
 		// What can't be sent again must not be sent on a connection that the
 		// server has closed already. Without a body to stream, the exchange
 		// looks itself.
@@ -179,22 +177,39 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 	return cc, time.Since(start), nil
 }
 
+// pop takes the last connection out; nil if there is none.
+func (l *lane) pop() *clientConn {
+	if l == nil || len(*l) == 0 {
+		return nil
+	}
+	last := len(*l) - 1
+	cc := (*l)[last]
+	(*l)[last] = nil
+	*l = (*l)[:last]
+	return cc
+}
+
 // keep takes a connection back, behind a whole exchange.
 func (c *Client) keep(cc *clientConn) {
 	cc.in.release()
 	cc.exchanging = nil
 	cc.kept, cc.since = true, clock()
 	c.mu.Lock()
-	if c.retired || len(c.idle[cc.key]) >= c.MaxIdle || cc.in.buffered() > 0 {
+	l := c.idle[cc.key]
+	if c.retired || l != nil && len(*l) >= c.MaxIdle || cc.in.buffered() > 0 {
 		c.mu.Unlock()
 		drop(cc)
 		return
 	}
 	defer c.mu.Unlock()
-	if c.idle == nil {
-		c.idle = map[string][]*clientConn{}
+	if l == nil {
+		if c.idle == nil {
+			c.idle = map[string]*lane{}
+		}
+		l = new(lane)
+		c.idle[cc.key] = l
 	}
-	c.idle[cc.key] = append(c.idle[cc.key], cc)
+	*l = append(*l, cc)
 	if c.sweeper == nil {
 		c.sweeper = time.AfterFunc(c.IdleTimeout, c.sweep)
 	}
@@ -207,8 +222,8 @@ func (c *Client) sweep() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var next time.Duration
-	for key, list := range c.idle {
-		n := 0
+	for key, l := range c.idle {
+		list, n := *l, 0
 		for n < len(list) && list[n].unused() >= c.IdleTimeout {
 			n++
 		}
@@ -217,7 +232,7 @@ func (c *Client) sweep() {
 			delete(c.idle, key)
 			continue
 		}
-		c.idle[key] = append([]*clientConn(nil), list[n:]...)
+		*l = slices.Clone(list[n:])
 		if wait := c.IdleTimeout - list[n].unused(); next == 0 || wait < next {
 			next = wait
 		}
@@ -232,7 +247,10 @@ func (c *Client) sweep() {
 func (c *Client) Retire() {
 	c.mu.Lock()
 	c.retired = true
-	unused := slices.Concat(slices.Collect(maps.Values(c.idle))...)
+	var unused []*clientConn
+	for _, l := range c.idle {
+		unused = append(unused, *l...)
+	}
 	c.idle = nil
 	if c.sweeper != nil {
 		c.sweeper.Stop()

@@ -205,7 +205,7 @@ func TestServerEndsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(end)
-	kept := c.idle[""][0].in.raw
+	kept := (*c.idle[""])[0].in.raw
 	for deadline := time.Now().Add(10 * time.Second); !left(kept); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the end did not come")

@@ -63,7 +63,9 @@ func (h *Header) SetDefault(name, value string) {
 
 // Del removes all fields with that name.
 func (h *Header) Del(name string) {
-	h.DeleteFunc(func(n string) bool { return sameName(n, name) })
+	if h.Has(name) { // mostly it is not there
+		h.DeleteFunc(func(n string) bool { return sameName(n, name) })
+	}
 }
 
 // DeleteFunc removes the fields whose names match.
@@ -136,7 +138,7 @@ func (h *Header) RemoveHop() {
 
 // AppendPassed appends what a proxy passes on, and makes room for some fields
 // more: all fields but those that concern one connection only, and others.
-func (h Header) AppendPassed(passed Header, without Names[bool]) Header {
+func (h Header) AppendPassed(passed Header, without *Names[bool]) Header {
 	named := h.options()
 	passed = slices.Grow(passed, len(h)+8)
 	for i := range h {
@@ -219,15 +221,29 @@ func equalFold(s, lower string) bool {
 	return true
 }
 
-// Names finds what is kept for a field's name, without regard to case. The keys
-// are in lower case.
-type Names[T any] map[string]T
+// Names finds what is kept for a field's name, without regard to case.
+type Names[T any] struct {
+	values  map[string]T // by names in lower case
+	lengths uint64       // a bit for each length of a name, up to 63, which stands for longer ones, too
+}
+
+// NamesOf makes it of names in lower case.
+func NamesOf[T any](values map[string]T) *Names[T] {
+	n := &Names[T]{values: values}
+	for name := range values {
+		n.lengths |= 1 << min(len(name), 63)
+	}
+	return n
+}
 
 // Get does not allocate for names of up to 64 bytes, as nearly all are.
-func (m Names[T]) Get(name string) (value T, ok bool) {
+func (n *Names[T]) Get(name string) (value T, ok bool) {
+	if n.lengths>>min(len(name), 63)&1 == 0 {
+		return value, false
+	}
 	var buf [64]byte
 	if len(name) > len(buf) {
-		value, ok = m[strings.ToLower(name)]
+		value, ok = n.values[strings.ToLower(name)]
 		return value, ok
 	}
 	for i := range len(name) {
@@ -237,12 +253,15 @@ func (m Names[T]) Get(name string) (value T, ok bool) {
 		}
 		buf[i] = c
 	}
-	value, ok = m[string(buf[:len(name)])]
+	value, ok = n.values[string(buf[:len(name)])]
 	return value, ok
 }
 
-// Has tells whether the name is there.
-func (m Names[T]) Has(name string) bool {
-	_, ok := m.Get(name)
+// Has tells whether the name is there. In nil there is none.
+func (n *Names[T]) Has(name string) bool {
+	if n == nil {
+		return false
+	}
+	_, ok := n.Get(name)
 	return ok
 }

@@ -45,7 +45,7 @@ func TestRemoveHop(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	long := strings.Repeat("x", 70)
-	m := Names[int]{"content-type": 1, long: 2}
+	m := NamesOf(map[string]int{"content-type": 1, long: 2})
 	for name, want := range map[string]int{"Content-Type": 1, "content-type": 1, strings.ToUpper(long): 2, "Content-Typ": 0, "": 0} {
 		if got, ok := m.Get(name); got != want || ok != (want > 0) || m.Has(name) != ok {
 			t.Errorf("%q: %d, %v", name, got, ok)

@@ -1,6 +1,7 @@
 package linelog
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Log writes a line for each of many events, as the handlers of package slog
@@ -20,6 +22,13 @@ type Log struct {
 	level   slog.Level
 	process string
 	last    atomic.Pointer[second]
+	kind    atomic.Pointer[kind]
+}
+
+// kind is what lines of a level and a message have in common, as it is written.
+type kind struct {
+	level         slog.Level
+	message, text string
 }
 
 // second is a second of the local time, as it is written.
@@ -68,13 +77,33 @@ func (l *Log) Line(now time.Time, level slog.Level, message string) *Line {
 		e.b = append(e.b[:0], "time="...)
 		e.b = l.appendTime(e.b, now)
 	}
-	e.Text("level", level.String())
-	e.Text("msg", message)
-	if l.process != "" {
-		e.Text("process", l.process)
+	k := l.kind.Load()
+	if k == nil || k.level != level || k.message != message {
+		k = &kind{level, message, l.Pairs("level", level.String(), "msg", message)}
+		if l.process != "" {
+			k.text += l.Pairs("process", l.process)
+		}
+		l.kind.Store(k)
 	}
+	e.Pairs(k.text)
 	return e
 }
+
+// Pairs makes what is the same in many lines: keys, each before its text. A nil
+// Log makes nothing of them.
+func (l *Log) Pairs(texts ...string) string {
+	if l == nil {
+		return ""
+	}
+	e := Line{log: l}
+	for i := 0; i < len(texts); i += 2 {
+		e.Text(texts[i], texts[i+1])
+	}
+	return string(e.b)
+}
+
+// Pairs adds what the line's Log made.
+func (e *Line) Pairs(made string) { e.b = append(e.b, made...) }
 
 // End writes the line.
 func (e *Line) End() {
@@ -102,15 +131,30 @@ func (e *Line) Int(key string, n int64) {
 	e.b = strconv.AppendInt(e.b, n, 10)
 }
 
+// Word adds a text that is known to be of letters, digits and such as are never
+// quoted for, and not to be empty.
+func (e *Line) Word(key, value string) {
+	e.key(key)
+	if !e.log.json {
+		e.b = append(e.b, value...)
+		return
+	}
+	e.b = append(append(append(e.b, '"'), value...), '"')
+}
+
 // Text adds a text, quoted if need be.
 func (e *Line) Text(key, value string) {
+	if value != "" && plain(value) {
+		e.Word(key, value)
+		return
+	}
 	e.key(key)
 	var found byte
 	for i := range len(value) {
 		found |= classes[value[i]]
 	}
 	switch {
-	case !e.log.json && value != "" && (found == 0 || found&classParted == 0 && !needsQuotes(value)):
+	case !e.log.json && value != "" && found&classParted == 0 && !needsQuotes(value):
 		e.b = append(e.b, value...)
 	case found&classEscaped == 0:
 		e.b = append(append(append(e.b, '"'), value...), '"')
@@ -120,6 +164,26 @@ func (e *Line) Text(key, value string) {
 		text, _ := json.Marshal(value) // no string fails
 		e.b = append(e.b, text...)
 	}
+}
+
+// plain tells whether a text holds nothing that is quoted for. Eight bytes are
+// looked at at a time, and taken for others than they are if '!' is among them.
+func plain(s string) bool {
+	const each, tops = 0x0101010101010101, 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		equals, backslash := x^'='*each, x^'\\'*each
+		if ((x-'#'*each)&^x|(x+each)|x|(equals-each)&^equals|(backslash-each)&^backslash)&tops != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if classes[c] != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // What a byte asks of the text that it is in.

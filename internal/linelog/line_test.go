@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -64,5 +65,46 @@ func TestLineAllocations(t *testing.T) {
 	}
 	if (*Log)(nil).Enabled(slog.LevelError) || l.Enabled(slog.LevelDebug) || !l.Enabled(slog.LevelWarn) {
 		t.Error("levels")
+	}
+}
+
+// Which texts are looked at one byte after the other makes no difference.
+func TestPlain(t *testing.T) {
+	for range 200_000 {
+		b := make([]byte, rand.IntN(30))
+		for i := range b {
+			b[i] = byte('!' + rand.IntN(94))
+			if rand.IntN(50) == 0 {
+				b[i] = byte(rand.IntN(256))
+			}
+		}
+		quoted, first := false, false // the second: where only some of its places are told from others
+		for i, c := range b {
+			quoted = quoted || classes[c] != 0
+			first = first || c == '!' && i < len(b)&^7
+		}
+		if plain(string(b)) == quoted && (quoted || !first) {
+			t.Fatalf("plain(%q) is %v", b, quoted)
+		}
+	}
+}
+
+func TestPairs(t *testing.T) {
+	var out bytes.Buffer
+	l := NewLog(&out, false, slog.LevelInfo, "")
+	made := l.Pairs("a", "b c", "d", "")
+	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelWarn} {
+		line := l.Line(time.Unix(0, 0).UTC(), level, "m")
+		line.Pairs(made)
+		line.Word("w", "x")
+		line.End()
+	}
+	const want = "time=1970-01-01T00:00:00.000Z level=INFO msg=m a=\"b c\" d=\"\" w=x\n" +
+		"time=1970-01-01T00:00:00.000Z level=WARN msg=m a=\"b c\" d=\"\" w=x\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+	if (*Log)(nil).Pairs("a", "b") != "" {
+		t.Error("pairs of no log")
 	}
 }

@@ -30,9 +30,11 @@ type Request struct {
 	// ErrClientSlow or ErrClientGone if the client is at fault.
 	Body   io.Reader
 	Length int64          // of Body in bytes; -1 if unknown
-	Client netip.AddrPort // the peer of the connection
-	Server netip.AddrPort // the address the client connected to
-	Secure bool           // whether the connection is TLS
+	Client netip.AddrPort // the peer of the connection; SetClient changes it
+	// ClientText is Client as a text, made once for a connection; "" if nobody did.
+	ClientText string
+	Server     netip.AddrPort // the address the client connected to
+	Secure     bool           // whether the connection is TLS
 	// TLS is what was negotiated; nil without TLS.
 	TLS *tls.ConnectionState
 	// Connection is what the server's options remember of the connection.
@@ -63,6 +65,27 @@ func (r *Request) IsGRPC() bool {
 	}
 	rest := value[len(mediaType):]
 	return rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
+}
+
+// SetClient puts another client in the place of the connection's peer.
+func (r *Request) SetClient(client netip.AddrPort) { r.Client, r.ClientText = client, "" }
+
+// ClientPort is Client as a text: address and port.
+func (r *Request) ClientPort() string {
+	if r.ClientText == "" {
+		return r.Client.String()
+	}
+	return r.ClientText
+}
+
+// ClientAddress is Client's address as a text.
+func (r *Request) ClientAddress() string {
+	s := r.ClientPort()
+	port := strings.LastIndexByte(s, ':')
+	if s[0] == '[' {
+		return s[1 : port-1]
+	}
+	return s[:max(port, 0)]
 }
 
 // LineSize is the length of the request line in bytes, without its line end.

@@ -27,6 +27,9 @@ func New(h message.Handler, o Options) *Server {
 	connect := o.Connect
 	o.Connect = func(client, server netip.AddrPort) any {
 		c := &connection{}
+		if client.IsValid() {
+			c.client = client.String()
+		}
 		if c.done = c.end; connect != nil {
 			c.value = connect(client, server)
 		}
@@ -45,7 +48,8 @@ func New(h message.Handler, o Options) *Server {
 // connection is a client's. One that speaks HTTP/1.1 has one request at a time,
 // for which it keeps the memory.
 type connection struct {
-	value   any // what the server's options remember
+	value   any    // what the server's options remember
+	client  string // its address and port
 	request message.Request
 	chain   func(sent int64, err error)
 	done    func(sent int64, err error) // is end
@@ -78,9 +82,10 @@ func newHTTP2(h message.Handler, o Options) *http2.Server {
 
 // convert makes the chain's request.
 func convert(r *http1.Request) message.Request {
+	c := r.Conn.Value.(*connection)
 	m := message.Request{
 		Method: r.Method, Proto: "HTTP/1.1", Header: r.Header, Body: r.Body, Length: r.Length,
-		Client: r.Conn.Client, Server: r.Conn.Server, Connection: r.Conn.Value.(*connection).value,
+		Client: r.Conn.Client, ClientText: c.client, Server: r.Conn.Server, Connection: c.value,
 		Secure: r.Conn.TLS != nil, TLS: r.Conn.TLS,
 	}
 	if r.Minor == 0 {
