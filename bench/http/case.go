@@ -19,10 +19,12 @@ type kase struct {
 	body   int    // of a POST in bytes; 0 for GET
 	door   door
 	fresh  bool // a connection for each request
+	rate   int  // requests a second; 0 for as many as are answered
 }
 
 var cases = []kase{
 	{name: "small", answer: "small", routes: 1, door: plain},
+	{name: "paced", answer: "small", routes: 1, door: plain, rate: 10_000},
 	{name: "small-100", answer: "small", routes: 100, door: plain},
 	{name: "small-5000", answer: "small", routes: 5000, door: plain},
 	{name: "10k", answer: "10k", routes: 1, door: plain},

@@ -78,7 +78,7 @@ func (c kase) paths() []string {
 
 // generate sends the load of a case to a contestant.
 func (n *network) generate(ctx context.Context, c kase, t target, connections int, duration time.Duration) (result, error) {
-	if c.door == h2 {
+	if c.door == h2 || c.rate > 0 {
 		return n.h2load(ctx, c, t, connections, duration)
 	}
 	return n.wrk(ctx, c, t, connections, duration)
@@ -150,19 +150,29 @@ func (n *network) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 // streams is how many requests a connection of HTTP/2 has under way.
 const streams = 8
 
-// h2load has as many requests under way as wrk. It says no percentiles, but
-// logs each request.
+// h2load has as many requests under way as wrk, and can send them at a rate. It
+// says no percentiles, but logs each request.
 func (n *network) h2load(ctx context.Context, c kase, t target, connections int, duration time.Duration) (result, error) {
 	log := filepath.Join(n.dir, "h2load.log")
 	if err := os.Remove(log); err != nil && !os.IsNotExist(err) {
 		return result{}, err
 	}
-	out, err := n.output(ctx, exec.Command("h2load", "-t1", "-c", strconv.Itoa(max(1, connections/streams)), "-m", strconv.Itoa(streams),
-		"-D", strings.TrimSuffix(seconds(duration), "s"), "--log-file", log, "--connect-to", t.address,
+	whole := strings.TrimSuffix(seconds(duration), "s")
+	how, scheme := []string{"-c", strconv.Itoa(max(1, connections/streams)), "-m", strconv.Itoa(streams), "-D", whole}, "https"
+	if c.rate > 0 {
+		// Connections begin one after the other, so that their requests come evenly.
+		length, _ := strconv.Atoi(whole)
+		how = []string{"--h1", "-c", strconv.Itoa(connections), "-n", strconv.Itoa(c.rate * length),
+			"--rps", strconv.FormatFloat(float64(c.rate)/float64(connections), 'f', -1, 64),
+			"-r", strconv.Itoa(max(1, c.rate/1000)), "--rate-period", "1ms"}
+		scheme = "http"
+	}
+	out, err := n.output(ctx, exec.Command("h2load", append(how, "-t1",
+		"--log-file", log, "--connect-to", t.address,
 		"-H", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
 		"-H", "Accept: application/json, text/plain, */*", "-H", "Accept-Encoding: gzip, deflate, br", "-H", "Accept-Language: en-GB,en;q=0.9",
 		"-H", "Authorization: Bearer 0123456789abcdef0123456789abcdef0123456789abcdef",
-		"https://"+t.host+c.paths()[0]))
+		scheme+"://"+t.host+c.paths()[0])...))
 	if err != nil {
 		return result{}, err
 	}

@@ -12,11 +12,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 	"github.com/isthmus-net/isthmus/internal/gateway/config"
 	"github.com/isthmus-net/isthmus/internal/gateway/router"
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/linelog"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/server"
@@ -80,7 +82,7 @@ type proxy struct {
 	log    *linelog.Log
 }
 
-// exchange is one request, and what the log tells of it.
+// exchange is one request, and what the log tells of it. Its memory is used again.
 type exchange struct {
 	proxy   *proxy
 	request *message.Request
@@ -88,14 +90,27 @@ type exchange struct {
 	id      string
 	route   int
 	status  int
+
+	out      upstream.Request
+	texts    http1.Texts
+	answered func(sent int64, err error) // is done
 }
 
+var exchanges sync.Pool
+
 func (p *proxy) handle(ctx context.Context, r *message.Request) *message.Response {
-	x := &exchange{proxy: p, request: r, start: time.Now(), id: contest.RequestID()}
+	x, _ := exchanges.Get().(*exchange)
+	if x == nil {
+		x = new(exchange)
+		x.answered = x.done
+	}
+	x.proxy, x.request, x.start = p, r, time.Now()
+	var id [64]byte
+	x.id = x.texts.Of(contest.AppendRequestID(id[:0]))
 	response := x.run(ctx)
 	response.Header.Set("X-Request-Id", x.id)
 	x.status = response.Status
-	response.Done = x.done
+	response.Done = x.answered
 	return response
 }
 
@@ -104,14 +119,18 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 	if x.route = x.proxy.router.Find(r.Method, r.Path, nil).Route; x.route < 0 {
 		return &message.Response{Status: 404}
 	}
-	out := &upstream.Request{
-		Method: r.Method, Path: r.Path, Query: r.Query, Host: r.Host, Header: r.Header.AppendPassed(nil, nil), Body: r.Body, Length: r.Length,
+	out := &x.out
+	out.Method, out.Path, out.Query, out.Host, out.Body, out.Length = r.Method, r.Path, r.Query, r.Host, r.Body, r.Length
+	out.Header = r.Header.AppendPassed(out.Header, nil)
+	forwarded := r.ClientAddress()
+	if before := r.Header.Values("X-Forwarded-For"); len(before) > 0 {
+		forwarded = strings.Join(append(before, forwarded), ", ")
 	}
-	forwarded := append(r.Header.Values("X-Forwarded-For"), r.Client.Addr().String())
-	out.Header.Set("X-Forwarded-For", strings.Join(forwarded, ", "))
+	var text [64]byte
+	out.Header.Set("X-Forwarded-For", forwarded)
 	out.Header.Set("X-Forwarded-Proto", scheme(r))
-	out.Header.Set("X-Forwarded-Port", strconv.Itoa(int(r.Server.Port())))
-	out.Header.Set("X-Amzn-Trace-Id", contest.TraceID(x.start.Unix()))
+	out.Header.Set("X-Forwarded-Port", x.texts.Of(strconv.AppendUint(text[:0], uint64(r.Server.Port()), 10)))
+	out.Header.Set("X-Amzn-Trace-Id", x.texts.Of(contest.AppendTraceID(text[:0], x.start.Unix())))
 	held, err := out.Hold()
 	if err != nil {
 		return &message.Response{Status: 400}
@@ -137,20 +156,26 @@ func scheme(r *message.Request) string {
 // done writes the access log's line.
 func (x *exchange) done(sent int64, err error) {
 	r := x.request
-	line := x.proxy.log.Line(time.Now(), slog.LevelInfo, "call")
-	line.Text("requestId", x.id)
-	line.Text("sourceIp", r.Client.Addr().String())
+	took := time.Since(x.start)
+	line := x.proxy.log.Line(x.start.Add(took), slog.LevelInfo, "call")
+	line.Word("requestId", x.id)
+	line.Text("sourceIp", r.ClientAddress())
 	line.Text("host", r.Host)
-	line.Text("httpMethod", r.Method)
+	line.Word("httpMethod", r.Method)
 	line.Text("path", r.Path)
-	line.Text("protocol", r.Proto)
+	line.Word("protocol", r.Proto)
 	line.Text("userAgent", r.Header.Get("User-Agent"))
 	line.Int("route", int64(x.route))
 	line.Int("status", int64(x.status))
 	line.Int("responseLength", sent)
-	line.Int("responseLatency", time.Since(x.start).Milliseconds())
+	line.Int("responseLatency", took.Milliseconds())
 	if err != nil {
 		line.Text("error", err.Error())
 	}
 	line.End()
+	if x.out.Body == nil { // else the body may still be passed on
+		x.out.Reset()
+		x.proxy, x.request = nil, nil
+		exchanges.Put(x)
+	}
 }

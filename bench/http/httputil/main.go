@@ -32,7 +32,7 @@ func run(f *contest.Flags, file *os.File) error {
 			if local, ok := r.In.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 				r.Out.Header.Set("X-Forwarded-Port", strconv.Itoa(local.Port))
 			}
-			r.Out.Header.Set("X-Amzn-Trace-Id", contest.TraceID(time.Now().Unix()))
+			r.Out.Header.Set("X-Amzn-Trace-Id", string(contest.AppendTraceID(nil, time.Now().Unix())))
 		},
 		ModifyResponse: func(r *http.Response) error {
 			r.Header.Del("X-Internal")
@@ -92,7 +92,7 @@ func newAccessLog(w io.Writer) *accessLog {
 // around logs the requests of a handler.
 func (l *accessLog) around(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, id := time.Now(), contest.RequestID()
+		start, id := time.Now(), string(contest.AppendRequestID(nil))
 		w.Header().Set("X-Request-Id", id)
 		counted := &counter{ResponseWriter: w}
 		h.ServeHTTP(counted, r)

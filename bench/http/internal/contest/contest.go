@@ -113,20 +113,20 @@ func Route(n int) string { return fmt.Sprintf("/service-%04d/items/{id}", n) }
 // Prefix is what requests of a route begin with.
 func Prefix(n int) string { return fmt.Sprintf("/service-%04d/items/", n) }
 
-// TraceID is a new value of X-Amzn-Trace-Id, and RequestID one of X-Request-Id.
-func TraceID(second int64) string {
+// AppendTraceID appends a new value of X-Amzn-Trace-Id.
+func AppendTraceID(text []byte, second int64) []byte {
 	var b [16]byte
 	binary.BigEndian.PutUint32(b[:4], uint32(second))
 	binary.BigEndian.PutUint64(b[4:12], rand.Uint64())
 	binary.BigEndian.PutUint32(b[12:], rand.Uint32())
-	text := hex.EncodeToString(b[:])
-	return "Root=1-" + text[:8] + "-" + text[8:]
+	text = hex.AppendEncode(append(text, "Root=1-"...), b[:4])
+	return hex.AppendEncode(append(text, '-'), b[4:])
 }
 
-// RequestID is a new value of X-Request-Id.
-func RequestID() string {
+// AppendRequestID appends a new value of X-Request-Id.
+func AppendRequestID(text []byte) []byte {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], rand.Uint64())
 	binary.BigEndian.PutUint64(b[8:], rand.Uint64())
-	return hex.EncodeToString(b[:])
+	return hex.AppendEncode(text, b[:])
 }
