@@ -93,6 +93,7 @@ type exchange struct {
 
 	out      upstream.Request
 	texts    http1.Texts
+	values   [4]string                   // storage of the router's
 	answered func(sent int64, err error) // is done
 }
 
@@ -116,7 +117,7 @@ func (p *proxy) handle(ctx context.Context, r *message.Request) *message.Respons
 
 func (x *exchange) run(ctx context.Context) *message.Response {
 	r := x.request
-	if x.route = x.proxy.router.Find(r.Method, r.Path, nil).Route; x.route < 0 {
+	if x.route = x.proxy.router.Find(r.Method, r.Path, x.values[:0]).Route; x.route < 0 {
 		return &message.Response{Status: 404}
 	}
 	out := &x.out
