@@ -158,6 +158,16 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Whole takes the body if it is there; see http1.Whole.
+func (b *requestBody) Whole() []byte {
+	if source, ok := b.source.(http1.Whole); ok {
+		whole := source.Whole()
+		b.read.Add(int64(len(whole)))
+		return whole
+	}
+	return nil
+}
+
 // Trailer are the fields behind the body.
 func (b *requestBody) Trailer() http.Header { return message.Trailer(b.source) }
 

@@ -93,6 +93,16 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Whole takes the body if it is there; see http1.Whole.
+func (b *requestBody) Whole() []byte {
+	if source, ok := b.source.(http1.Whole); ok {
+		whole := source.Whole()
+		b.left -= int64(len(whole))
+		return whole
+	}
+	return nil
+}
+
 // failure is the client's fault, if there was one.
 func (b *requestBody) failure() error {
 	b.mu.Lock()

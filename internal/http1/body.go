@@ -69,6 +69,19 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
+// whole takes what is left of a body of a fixed length out of the connection's
+// buffer, where it stays until the connection is read again; nil if it is not
+// all there.
+func (b *bodyReader) whole() []byte {
+	if b.err != nil || b.kind != bodyFixed || int64(b.in.buffered()) < b.left {
+		return nil
+	}
+	whole := b.in.buf.b[b.in.r:][:b.left]
+	b.in.r += len(whole)
+	b.left, b.err = 0, io.EOF
+	return whole
+}
+
 // ended tells whether the whole body was read.
 func (b *bodyReader) ended() bool { return b.err == io.EOF }
 

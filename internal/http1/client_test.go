@@ -2,7 +2,9 @@ package http1
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -218,5 +220,79 @@ func TestServerEndsKept(t *testing.T) {
 	}
 	if took := time.Since(start); took > 10*time.Second || connections.Load() != 2 {
 		t.Errorf("took %v, %d connections", took, connections.Load())
+	}
+}
+
+// A body to be replayed comes whole behind its head, also if there is no room for
+// it at once.
+func TestReplaySent(t *testing.T) {
+	for _, size := range []int{1, 100, 10_000, 40_000} {
+		body := make([]byte, size)
+		for i := range body {
+			body[i] = byte('a' + i%23)
+		}
+		blocked := make(chan struct{})
+		at := loopback.Serve(t, func(c net.Conn) {
+			c.(*net.TCPConn).SetReadBuffer(4096)
+			<-blocked
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got, err := io.ReadAll(r.Body); err != nil || !bytes.Equal(got, body) {
+				t.Errorf("%d of %d bytes, %v", len(got), len(body), err)
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		})
+		client := testClient(at.String())
+		client.Dial = func(ctx context.Context, _ string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", at.String())
+			if err == nil {
+				c.(*net.TCPConn).SetWriteBuffer(4096)
+			}
+			return c, err
+		}
+		time.AfterFunc(20*time.Millisecond, func() { close(blocked) })
+		response, err := client.Do(t.Context(), "", &Request{Method: "POST", Target: "/", Host: "a", Replay: body})
+		if err != nil || response.Status != 200 {
+			t.Errorf("%d bytes: %v, %v", size, response, err)
+		}
+		client.Retire()
+	}
+}
+
+// A body that is there is taken without a copy, and one that is not is read.
+func TestWhole(t *testing.T) {
+	_, at := start(t, func(_ context.Context, r *Request) *Response {
+		whole := r.Body.(Whole).Whole()
+		rest, err := io.ReadAll(r.Body)
+		if err != nil {
+			return &Response{Status: 400}
+		}
+		return text(fmt.Sprintf("%d %d", len(whole), len(rest)))
+	}, Options{})
+	c := dial(t, at)
+	r := bufio.NewReader(c)
+	for _, test := range []struct{ pieces, want string }{
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "3 0"},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na|bc", "0 3"},
+		{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "0 3"},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc", "0 3"},
+	} {
+		first, second, _ := strings.Cut(test.pieces, "|")
+		io.WriteString(c, first)
+		if second != "" {
+			time.AfterFunc(50*time.Millisecond, func() { io.WriteString(c, second) })
+		}
+		if strings.Contains(first, "Expect") {
+			if line, err := r.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			r.ReadString('\n')
+		}
+		if _, body := answer(t, r, "POST"); body != test.want {
+			t.Errorf("%q: %q, want %q", first, body, test.want)
+		}
 	}
 }

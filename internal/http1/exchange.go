@@ -25,6 +25,7 @@ type exchange struct {
 	interrupted    atomic.Bool
 
 	out     []byte // what is to be written before the response is waited for
+	replay  []byte // likewise, behind it: a body
 	written bool
 	sendErr error // why it could not be
 	readErr error
@@ -118,8 +119,7 @@ func (x *exchange) cause(err error) error {
 	return err
 }
 
-// appendRequest appends a request's head, and its body if that is to be
-// replayed.
+// appendRequest appends a request's head.
 func appendRequest(b []byte, r *Request) []byte {
 	b = append(b, r.Method...)
 	b = append(b, ' ')
@@ -142,11 +142,7 @@ func appendRequest(b []byte, r *Request) []byte {
 	if r.Switch {
 		b = append(b, "Connection: Upgrade\r\n"...)
 	}
-	b = append(b, "\r\n"...)
-	if r.Body == nil {
-		b = append(b, r.Replay...)
-	}
-	return b
+	return append(b, "\r\n"...)
 }
 
 // send writes the request and waits for the first bytes of the response. What
@@ -155,10 +151,14 @@ func (x *exchange) send(r *Request) error {
 	pooled := outputs.Get().(*[]byte)
 	x.out = appendRequest((*pooled)[:0], r)
 	if r.Body == nil && x.cc.in.raw != nil {
+		x.replay = r.Replay
 		err := x.sendAndAwait()
-		x.out = nil
+		x.out, x.replay = nil, nil
 		outputs.Put(pooled)
 		return err
+	}
+	if r.Body == nil {
+		x.out = append(x.out, r.Replay...)
 	}
 	x.written = true
 	x.cc.writing.allow(r.Timeout)
@@ -236,10 +236,10 @@ func (cc *clientConn) readable(fd uintptr) bool {
 		return true
 	}
 	x.written = true
-	n, err := writeNow(fd, x.out)
+	n, err := writeBoth(fd, x.out, x.replay)
 	if err == errAgain {
 		cc.writing.allow(x.request.Timeout)
-		_, err = cc.conn.Write(x.out[n:])
+		err = writeRemaining(cc.conn, x.out, x.replay, n)
 	}
 	if x.sendErr = err; err == nil {
 		x.sent = true
@@ -248,6 +248,37 @@ func (cc *clientConn) readable(fd uintptr) bool {
 		return true
 	}
 	return false
+}
+
+// writeRest writes what is left of two pieces of which some was sent.
+func writeRest(fd uintptr, a, b []byte, sent int) (int, error) {
+	for sent < len(a)+len(b) {
+		piece := rest(a, b, sent)
+		n, err := writeNow(fd, piece)
+		if sent += n; err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// writeRemaining does so however long it has to wait.
+func writeRemaining(conn net.Conn, a, b []byte, sent int) error {
+	for sent < len(a)+len(b) {
+		n, err := conn.Write(rest(a, b, sent))
+		if sent += n; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest is what is left of the first of two pieces that has something left.
+func rest(a, b []byte, sent int) []byte {
+	if sent < len(a) {
+		return a[sent:]
+	}
+	return b[sent-len(a):]
 }
 
 // mayAnswer tells whether a server whose connection failed so, while the

@@ -78,6 +78,27 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Whole is a method that a request's body may have: it takes all that is left of
+// the body if that is there, without a copy, or else nothing and returns nil.
+// What it returns is valid as long as the request.
+type Whole interface{ Whole() []byte }
+
+// Whole takes what is left of the body.
+func (b *requestBody) Whole() []byte {
+	b.reads.Lock()
+	defer b.reads.Unlock()
+	if b.fault != nil || b.expect {
+		return nil
+	}
+	whole := b.bodyReader.whole()
+	if whole != nil {
+		b.pace.Move(len(whole), 0)
+		b.conn.in.readable = nil
+		b.whole.Store(true)
+	}
+	return whole
+}
+
 // ended tells whether the whole body was read, without waiting for a reader.
 func (b *requestBody) ended() bool { return b.whole.Load() }
 

@@ -47,3 +47,23 @@ func writeNow(fd uintptr, p []byte) (int, error) {
 		}
 	}
 }
+
+// writeBoth writes two pieces, as much as there is room for, with one call.
+func writeBoth(fd uintptr, a, b []byte) (int, error) {
+	if len(b) == 0 {
+		return writeNow(fd, a)
+	}
+	pieces := [2]syscall.Iovec{
+		{Base: unsafe.SliceData(a), Len: uint64(len(a))}, {Base: unsafe.SliceData(b), Len: uint64(len(b))},
+	}
+	message := syscall.Msghdr{Iov: &pieces[0], Iovlen: uint64(len(pieces))}
+	n, _, errno := syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), syscall.MSG_NOSIGNAL)
+	if errno != 0 && errno != syscall.EINTR {
+		return 0, errno
+	}
+	sent := int(n)
+	if errno == syscall.EINTR {
+		sent = 0
+	}
+	return writeRest(fd, a, b, sent)
+}

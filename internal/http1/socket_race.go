@@ -36,3 +36,5 @@ func writeNow(fd uintptr, p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func writeBoth(fd uintptr, a, b []byte) (int, error) { return writeRest(fd, a, b, 0) }

@@ -3,6 +3,8 @@ package upstream
 import (
 	"io"
 	"sync"
+
+	"github.com/isthmus-net/isthmus/internal/http1"
 )
 
 // holdable is the size up to which a request's body is read before the backend
@@ -12,7 +14,8 @@ const holdable = 64 << 10
 
 var holds = sync.Pool{New: func() any { b := make([]byte, holdable); return &b }}
 
-// Held is the memory of a body that was read whole, if one was.
+// Held is the memory of a body that was read whole, if one was and is not where
+// it came to.
 type Held struct{ buf *[]byte }
 
 // Release gives the memory back.
@@ -27,6 +30,12 @@ func (h Held) Release() {
 func (r *Request) Hold() (Held, error) {
 	if r.Body == nil || r.Length < 0 || r.Length > holdable {
 		return Held{}, nil
+	}
+	if body, ok := r.Body.(http1.Whole); ok {
+		if whole := body.Whole(); whole != nil {
+			r.Body, r.Replay = nil, whole
+			return Held{}, nil
+		}
 	}
 	h := Held{holds.Get().(*[]byte)}
 	whole := (*h.buf)[:r.Length]
