@@ -160,12 +160,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // Whole takes the body if it is there; see http1.Whole.
 func (b *requestBody) Whole() []byte {
-	if source, ok := b.source.(http1.Whole); ok {
-		whole := source.Whole()
-		b.read.Add(int64(len(whole)))
-		return whole
-	}
-	return nil
+	whole := message.Whole(b.source)
+	b.read.Add(int64(len(whole)))
+	return whole
 }
 
 // Trailer are the fields behind the body.

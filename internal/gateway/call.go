@@ -95,12 +95,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // Whole takes the body if it is there; see http1.Whole.
 func (b *requestBody) Whole() []byte {
-	if source, ok := b.source.(http1.Whole); ok {
-		whole := source.Whole()
-		b.left -= int64(len(whole))
-		return whole
-	}
-	return nil
+	whole := message.Whole(b.source)
+	b.left -= int64(len(whole))
+	return whole
 }
 
 // failure is the client's fault, if there was one.

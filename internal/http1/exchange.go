@@ -239,7 +239,7 @@ func (cc *clientConn) readable(fd uintptr) bool {
 	n, err := writeBoth(fd, x.out, x.replay)
 	if err == errAgain {
 		cc.writing.allow(x.request.Timeout)
-		err = writeRemaining(cc.conn, x.out, x.replay, n)
+		_, err = writeRest(cc.conn.Write, x.out, x.replay, n)
 	}
 	if x.sendErr = err; err == nil {
 		x.sent = true
@@ -251,34 +251,18 @@ func (cc *clientConn) readable(fd uintptr) bool {
 }
 
 // writeRest writes what is left of two pieces of which some was sent.
-func writeRest(fd uintptr, a, b []byte, sent int) (int, error) {
+func writeRest(write func([]byte) (int, error), a, b []byte, sent int) (int, error) {
 	for sent < len(a)+len(b) {
-		piece := rest(a, b, sent)
-		n, err := writeNow(fd, piece)
+		rest := b[max(0, sent-len(a)):]
+		if sent < len(a) {
+			rest = a[sent:]
+		}
+		n, err := write(rest)
 		if sent += n; err != nil {
 			return sent, err
 		}
 	}
 	return sent, nil
-}
-
-// writeRemaining does so however long it has to wait.
-func writeRemaining(conn net.Conn, a, b []byte, sent int) error {
-	for sent < len(a)+len(b) {
-		n, err := conn.Write(rest(a, b, sent))
-		if sent += n; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rest is what is left of the first of two pieces that has something left.
-func rest(a, b []byte, sent int) []byte {
-	if sent < len(a) {
-		return a[sent:]
-	}
-	return b[sent-len(a):]
 }
 
 // mayAnswer tells whether a server whose connection failed so, while the

@@ -58,12 +58,11 @@ func writeBoth(fd uintptr, a, b []byte) (int, error) {
 	}
 	message := syscall.Msghdr{Iov: &pieces[0], Iovlen: uint64(len(pieces))}
 	n, _, errno := syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), syscall.MSG_NOSIGNAL)
-	if errno != 0 && errno != syscall.EINTR {
+	switch {
+	case errno == syscall.EINTR:
+		n = 0
+	case errno != 0:
 		return 0, errno
 	}
-	sent := int(n)
-	if errno == syscall.EINTR {
-		sent = 0
-	}
-	return writeRest(fd, a, b, sent)
+	return writeRest(func(p []byte) (int, error) { return writeNow(fd, p) }, a, b, int(n))
 }

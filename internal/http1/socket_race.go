@@ -37,4 +37,6 @@ func writeNow(fd uintptr, p []byte) (int, error) {
 	return len(p), nil
 }
 
-func writeBoth(fd uintptr, a, b []byte) (int, error) { return writeRest(fd, a, b, 0) }
+func writeBoth(fd uintptr, a, b []byte) (int, error) {
+	return writeRest(func(p []byte) (int, error) { return writeNow(fd, p) }, a, b, 0)
+}

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A request that is still handled after watchAfter, and was then, is looked at,
-// again and again, whether its client is still there: most are answered before.
-// The looks become rarer up to watchMost.
+// It is first looked whether a request's client is still there when the request
+// has been handled for one to two times watchAfter: most are answered before. The
+// looks that follow become rarer up to watchMost.
 const (
 	watchAfter = 50 * time.Millisecond
 	watchMost  = time.Second

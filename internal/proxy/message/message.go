@@ -50,6 +50,14 @@ var (
 // Trailing is a body of HTTP/2, behind which fields may follow.
 type Trailing = http2.Trailing
 
+// Whole takes all that is left of a body if it is there; see http1.Whole.
+func Whole(body io.Reader) []byte {
+	if b, ok := body.(http1.Whole); ok {
+		return b.Whole()
+	}
+	return nil
+}
+
 // Trailer are the fields behind a body; nil if it has none.
 func Trailer(body io.Reader) http.Header { return http2.Trailer(body) }
 

@@ -4,7 +4,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/isthmus-net/isthmus/internal/http1"
+	"github.com/isthmus-net/isthmus/internal/proxy/message"
 )
 
 // holdable is the size up to which a request's body is read before the backend
@@ -31,11 +31,9 @@ func (r *Request) Hold() (Held, error) {
 	if r.Body == nil || r.Length < 0 || r.Length > holdable {
 		return Held{}, nil
 	}
-	if body, ok := r.Body.(http1.Whole); ok {
-		if whole := body.Whole(); whole != nil {
-			r.Body, r.Replay = nil, whole
-			return Held{}, nil
-		}
+	if whole := message.Whole(r.Body); whole != nil {
+		r.Body, r.Replay = nil, whole
+		return Held{}, nil
 	}
 	h := Held{holds.Get().(*[]byte)}
 	whole := (*h.buf)[:r.Length]
