@@ -95,7 +95,7 @@ func (x *exchange) ownHost(a *config.Attributes) string {
 	}
 	port := r.Server.Port()
 	name, hasPort := host, false
-	if strings.IndexByte(host, ':') >= 0 {
+	if strings.IndexByte(host, ':') >= 0 { // mostly there is none, which a search from the end tells slowly
 		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 			name, hasPort = host[:i], true
 		}

@@ -231,10 +231,8 @@ func TestReplaySent(t *testing.T) {
 		for i := range body {
 			body[i] = byte('a' + i%23)
 		}
-		blocked := make(chan struct{})
 		at := loopback.Serve(t, func(c net.Conn) {
 			c.(*net.TCPConn).SetReadBuffer(4096)
-			<-blocked
 			r, err := http.ReadRequest(bufio.NewReader(c))
 			if err != nil {
 				t.Error(err)
@@ -253,7 +251,6 @@ func TestReplaySent(t *testing.T) {
 			}
 			return c, err
 		}
-		time.AfterFunc(20*time.Millisecond, func() { close(blocked) })
 		response, err := client.Do(t.Context(), "", &Request{Method: "POST", Target: "/", Host: "a", Replay: body})
 		if err != nil || response.Status != 200 {
 			t.Errorf("%d bytes: %v, %v", size, response, err)
@@ -264,8 +261,10 @@ func TestReplaySent(t *testing.T) {
 
 // A body that is there is taken without a copy, and one that is not is read.
 func TestWhole(t *testing.T) {
+	asked := make(chan struct{}, 1)
 	_, at := start(t, func(_ context.Context, r *Request) *Response {
 		whole := r.Body.(Whole).Whole()
+		asked <- struct{}{}
 		rest, err := io.ReadAll(r.Body)
 		if err != nil {
 			return &Response{Status: 400}
@@ -282,9 +281,8 @@ func TestWhole(t *testing.T) {
 	} {
 		first, second, _ := strings.Cut(test.pieces, "|")
 		io.WriteString(c, first)
-		if second != "" {
-			time.AfterFunc(50*time.Millisecond, func() { io.WriteString(c, second) })
-		}
+		<-asked
+		io.WriteString(c, second)
 		if strings.Contains(first, "Expect") {
 			if line, err := r.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
 				t.Fatalf("%q, %v", line, err)

@@ -167,7 +167,7 @@ func (e *Line) Text(key, value string) {
 }
 
 // plain tells whether a text holds nothing that is quoted for. Eight bytes are
-// looked at at a time, and taken for others than they are if '!' is among them.
+// looked at at a time; that '!' among them makes it say no is cheaper than to tell.
 func plain(s string) bool {
 	const each, tops = 0x0101010101010101, 0x8080808080808080
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
