@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,15 +17,21 @@ import (
 	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 )
 
-// result is what a load generator saw.
-type result struct {
-	Requests uint64
-	Seconds  float64
-	Bytes    uint64
-	Errors   uint64 // answers that are none, or not 2xx
-	P50      float64
-	P99      float64
-	P999     float64 // in µs
+// header is what requests have beside Host: what a browser's have.
+var header = [][2]string{
+	{"User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"},
+	{"Accept", "application/json, text/plain, */*"},
+	{"Accept-Encoding", "gzip, deflate, br"},
+	{"Accept-Language", "en-GB,en;q=0.9"},
+	{"Authorization", "Bearer 0123456789abcdef0123456789abcdef0123456789abcdef"},
+}
+
+// headerFlags are the header as arguments, as curl has them.
+func headerFlags() (args []string) {
+	for _, f := range header {
+		args = append(args, "-H", f[0]+": "+f[1])
+	}
+	return args
 }
 
 // spread is among how many routes the requests of a case with many of them
@@ -39,11 +44,6 @@ const script = `
 wrk.method = "METHOD"
 wrk.body = BODY
 wrk.headers["Host"] = "HOST"
-wrk.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
-wrk.headers["Accept"] = "application/json, text/plain, */*"
-wrk.headers["Accept-Encoding"] = "gzip, deflate, br"
-wrk.headers["Accept-Language"] = "en-GB,en;q=0.9"
-wrk.headers["Authorization"] = "Bearer 0123456789abcdef0123456789abcdef0123456789abcdef"
 MORE
 done = function(s, l, r)
 	local e = s.errors
@@ -77,20 +77,26 @@ func (c kase) paths() []string {
 }
 
 // generate sends the load of a case to a contestant.
-func (n *network) generate(ctx context.Context, c kase, t target, connections int, duration time.Duration) (result, error) {
-	if c.door == h2 || c.rate > 0 {
+func (n *network) generate(ctx context.Context, c kase, t target, connections int, duration time.Duration) (contest.Result, error) {
+	switch {
+	case c.door == h2:
 		return n.h2load(ctx, c, t, connections, duration)
+	case c.rate > 0:
+		return n.pace(ctx, c, t, connections, duration)
 	}
 	return n.wrk(ctx, c, t, connections, duration)
 }
 
-func (n *network) wrk(ctx context.Context, c kase, t target, connections int, duration time.Duration) (result, error) {
+func (n *network) wrk(ctx context.Context, c kase, t target, connections int, duration time.Duration) (contest.Result, error) {
 	method, body, more := "GET", "nil", ""
+	for _, f := range header {
+		more += fmt.Sprintf("wrk.headers[%q] = %q\n", f[0], f[1])
+	}
 	if c.body > 0 {
 		method, body = "POST", fmt.Sprintf("string.rep('x', %d)", c.body)
 	}
 	if c.fresh {
-		more = "wrk.headers['Connection'] = 'close'\n"
+		more += "wrk.headers['Connection'] = 'close'\n"
 	}
 	if paths := c.paths(); len(paths) > 1 {
 		var quoted []string
@@ -101,7 +107,7 @@ func (n *network) wrk(ctx context.Context, c kase, t target, connections int, du
 	}
 	path, err := n.config("wrk.lua", script, "METHOD", method, "BODY", body, "HOST", t.host, "MORE", more)
 	if err != nil {
-		return result{}, err
+		return contest.Result{}, err
 	}
 	scheme := "http"
 	if c.door != plain {
@@ -110,9 +116,9 @@ func (n *network) wrk(ctx context.Context, c kase, t target, connections int, du
 	out, err := n.output(ctx, exec.Command("wrk", "-t1", "-c", strconv.Itoa(connections), "-d", seconds(duration), "-s", path,
 		scheme+"://"+t.address+c.paths()[0]))
 	if err != nil {
-		return result{}, err
+		return contest.Result{}, err
 	}
-	var r result
+	var r contest.Result
 	_, line, _ := strings.Cut(out, "\nresult ")
 	if err := json.Unmarshal([]byte(line), &r); err != nil {
 		return r, fmt.Errorf("wrk said %q: %w", out, err)
@@ -150,38 +156,38 @@ func (n *network) output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 // streams is how many requests a connection of HTTP/2 has under way.
 const streams = 8
 
-// h2load has as many requests under way as wrk, and can send them at a rate. It
-// says no percentiles, but logs each request.
-func (n *network) h2load(ctx context.Context, c kase, t target, connections int, duration time.Duration) (result, error) {
+// pace sends requests at the case's rate.
+func (n *network) pace(ctx context.Context, c kase, t target, connections int, duration time.Duration) (r contest.Result, err error) {
+	out, err := n.output(ctx, exec.Command(n.pacer, append(headerFlags(), "-H", "Host: "+t.host, "-address", t.address, "-path", c.paths()[0],
+		"-rate", strconv.Itoa(c.rate), "-connections", strconv.Itoa(connections), "-duration", duration.String())...))
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		return r, fmt.Errorf("pacer said %q: %w", out, err)
+	}
+	return r, nil
+}
+
+// h2load has as many requests under way as wrk. It says no percentiles, but logs
+// each request.
+func (n *network) h2load(ctx context.Context, c kase, t target, connections int, duration time.Duration) (contest.Result, error) {
 	log := filepath.Join(n.dir, "h2load.log")
 	if err := os.Remove(log); err != nil && !os.IsNotExist(err) {
-		return result{}, err
+		return contest.Result{}, err
 	}
-	whole := strings.TrimSuffix(seconds(duration), "s")
-	how, scheme := []string{"-c", strconv.Itoa(max(1, connections/streams)), "-m", strconv.Itoa(streams), "-D", whole}, "https"
-	if c.rate > 0 {
-		// Connections begin one after the other, so that their requests come evenly.
-		length, _ := strconv.Atoi(whole)
-		how = []string{"--h1", "-c", strconv.Itoa(connections), "-n", strconv.Itoa(c.rate * length),
-			"--rps", strconv.FormatFloat(float64(c.rate)/float64(connections), 'f', -1, 64),
-			"-r", strconv.Itoa(max(1, c.rate/1000)), "--rate-period", "1ms"}
-		scheme = "http"
-	}
-	out, err := n.output(ctx, exec.Command("h2load", append(how, "-t1",
-		"--log-file", log, "--connect-to", t.address,
-		"-H", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
-		"-H", "Accept: application/json, text/plain, */*", "-H", "Accept-Encoding: gzip, deflate, br", "-H", "Accept-Language: en-GB,en;q=0.9",
-		"-H", "Authorization: Bearer 0123456789abcdef0123456789abcdef0123456789abcdef",
-		scheme+"://"+t.host+c.paths()[0])...))
+	out, err := n.output(ctx, exec.Command("h2load", append(headerFlags(), "-t1",
+		"-c", strconv.Itoa(max(1, connections/streams)), "-m", strconv.Itoa(streams), "-D", strings.TrimSuffix(seconds(duration), "s"),
+		"--log-file", log, "--connect-to", t.address, "https://"+t.host+c.paths()[0])...))
 	if err != nil {
-		return result{}, err
+		return contest.Result{}, err
 	}
 	return readH2Log(log, duration, out)
 }
 
 // readH2Log reads what h2load logged: start, status and duration of each
 // request, times in µs.
-func readH2Log(path string, duration time.Duration, said string) (r result, err error) {
+func readH2Log(path string, duration time.Duration, said string) (r contest.Result, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return r, err
@@ -207,9 +213,7 @@ func readH2Log(path string, duration time.Duration, said string) (r result, err 
 	if len(took) == 0 {
 		return r, fmt.Errorf("h2load got no answer: %s", said)
 	}
-	slices.Sort(took)
-	at := func(part float64) float64 { return took[int(part*float64(len(took)-1))] }
 	r.Requests, r.Seconds = uint64(len(took)), max(time.Second, duration.Round(time.Second)).Seconds()
-	r.P50, r.P99, r.P999 = at(0.5), at(0.99), at(0.999)
+	r.SetLatencies(took)
 	return r, nil
 }

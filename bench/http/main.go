@@ -99,6 +99,9 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if n.pacer, err = n.build(ctx, "pacer"); err != nil {
+		return err
+	}
 	serving := exec.Command(backend, "-listen", fmt.Sprintf("0.0.0.0:%d", backendPort))
 	if err := n.start(n.backend, n.backendCPU, serving); err != nil {
 		return err

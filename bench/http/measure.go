@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 	"github.com/isthmus-net/isthmus/bench/internal/process"
 	"github.com/isthmus-net/isthmus/bench/internal/report"
 )
@@ -45,13 +46,13 @@ func (n *network) measure(ctx context.Context, s *subject, c kase, o options) (*
 		return nil, errors.New("no request was answered")
 	}
 	m := after.since(before)
-	m.result = got
+	m.Result = got
 	return m, nil
 }
 
 // measurement is what one run has cost.
 type measurement struct {
-	result
+	contest.Result
 	cpu, user time.Duration // of the contestant's processes
 	core      time.Duration // of the proxies' CPU, whoever used it
 	softirq   time.Duration // of the kernel's thread for that on this CPU

@@ -42,6 +42,7 @@ type network struct {
 	proxyCPU               int // that proxies have
 	loadCPU, backendCPU    int // the same one if there are two only
 	backendPID             int
+	pacer                  string // the program
 	programs               string
 	exited                 chan error // a program that should not have
 	isthmus                *isthmus   // nil if it is not measured

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/isthmus-net/isthmus/bench/http/internal/contest"
 	"github.com/isthmus-net/isthmus/bench/internal/report"
 )
 
@@ -45,7 +46,7 @@ func (n *network) look(ctx context.Context, r *report.Report, s *subject, c kase
 }
 
 // observe runs a load while perf looks at the contestant.
-func (n *network) observe(ctx context.Context, s *subject, t target, c kase, o options, args ...string) (r result, err error) {
+func (n *network) observe(ctx context.Context, s *subject, t target, c kase, o options, args ...string) (r contest.Result, err error) {
 	// perf looks for tracefs, which need not be mounted; so it is in a mount
 	// namespace of perf's. It tells that it has begun by starting a command,
 	// and ends with that.
