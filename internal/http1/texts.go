@@ -1,14 +1,11 @@
 package http1
 
-import (
-	"strings"
-	"unsafe"
-)
+import "strings"
 
 // Texts makes the small strings of messages, many out of one allocation. They
 // stay what they are, however long somebody keeps them: memory is never used a
-// second time.
-type Texts struct{ b []byte }
+// second time. It must not be copied.
+type Texts struct{ b strings.Builder }
 
 const (
 	// textsSize is how much memory is taken at once. A string that is kept for
@@ -24,8 +21,8 @@ func (t *Texts) Of(b []byte) string {
 		return string(b)
 	}
 	start := t.begin(len(b))
-	t.b = append(t.b, b...)
-	return t.since(start)
+	t.b.Write(b)
+	return t.b.String()[start:]
 }
 
 // Join joins strings.
@@ -39,22 +36,16 @@ func (t *Texts) Join(parts ...string) string {
 	}
 	start := t.begin(n)
 	for _, p := range parts {
-		t.b = append(t.b, p...)
+		t.b.WriteString(p)
 	}
-	return t.since(start)
+	return t.b.String()[start:]
 }
 
 // begin makes room for a string, and returns where it begins.
 func (t *Texts) begin(n int) int {
-	if cap(t.b)-len(t.b) < n {
-		t.b = make([]byte, 0, textsSize)
+	if t.b.Cap()-t.b.Len() < n {
+		t.b.Reset()
+		t.b.Grow(textsSize) // which does not clear it
 	}
-	return len(t.b)
-}
-
-// since is the string that begins there. What it is made of is never written
-// again.
-func (t *Texts) since(start int) string {
-	b := t.b[start:]
-	return unsafe.String(unsafe.SliceData(b), len(b))
+	return t.b.Len()
 }
