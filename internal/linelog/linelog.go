@@ -16,8 +16,10 @@ const (
 	maxPending = 4 << 20
 	// full is how many bytes are written without waiting for more.
 	full = 64 << 10
-	// gather is how long lines are gathered before they are written.
-	gather = 5 * time.Millisecond
+	// gather is how long lines are gathered before they are written. Each write
+	// has Go's scheduler look for it every 20 µs for a while, which costs a
+	// process that has little to do more than the write does.
+	gather = 100 * time.Millisecond
 	// reportEvery is how often it is said that lines were lost.
 	reportEvery = time.Minute
 )
