@@ -81,6 +81,7 @@ type Server struct {
 	handler   Handler
 	options   Options
 	dismissed atomic.Bool // connections between requests are closed, too
+	watches   watches
 
 	mu        sync.Mutex
 	closing   chan struct{} // closed by Shutdown and Drain

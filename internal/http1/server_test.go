@@ -256,14 +256,14 @@ func TestEarlyNextRequest(t *testing.T) {
 		select {
 		case <-ctx.Done():
 			return text("gone")
-		case <-time.After(4 * watchAfter):
+		case <-time.After(4 * watchEvery):
 			return text(r.Target)
 		}
 	}, Options{})
 	c := dial(t, at)
 	r := bufio.NewReader(c)
 	io.WriteString(c, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
-	time.AfterFunc(2*watchAfter, func() { io.WriteString(c, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n") })
+	time.AfterFunc(2*watchEvery, func() { io.WriteString(c, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n") })
 	for _, want := range []string{"/1", "/2"} {
 		if _, body := answer(t, r, "GET"); body != want {
 			t.Errorf("%q, want %q", body, want)
@@ -338,7 +338,7 @@ func TestLateLooks(t *testing.T) {
 				return &Response{Status: 400}
 			}
 		}
-		<-time.After(2*watchAfter - 200*time.Microsecond)
+		<-time.After(2*watchEvery - 200*time.Microsecond)
 		return text(r.Target)
 	}, Options{})
 	var clients sync.WaitGroup

@@ -139,7 +139,6 @@ func (c *serverConn) serve() (rests bool) {
 		c.ctx.Cancel(ErrGone)
 		c.socket.Close()
 		c.endRequest()
-		c.watch.close()
 	}()
 	if c.in == nil && !c.open() {
 		return false
@@ -194,7 +193,7 @@ func (c *serverConn) open() bool {
 	}
 	c.in = newInput(c.conn.Conn, smallInputs)
 	c.reading.set = c.conn.SetReadDeadline
-	c.watch.init(c.socket, func() { c.ctx.Cancel(ErrGone) })
+	c.watch.init(&c.server.watches, c.socket, func() { c.ctx.Cancel(ErrGone) })
 	c.onReadable, c.onWritable = c.readable, c.writable
 	return true
 }

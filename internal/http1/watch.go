@@ -2,6 +2,7 @@ package http1
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -9,49 +10,58 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// It is first looked whether a request's client is still there when the request
-// has been handled for one to two times watchAfter: most are answered before. The
-// looks that follow become rarer up to watchMost.
+// Every watchEvery it is looked whether clients are still there whose requests
+// have been handled since the last time: most are answered before. The looks
+// that follow become rarer, up to each watchMost-th time.
 const (
-	watchAfter = 50 * time.Millisecond
-	watchMost  = time.Second
+	watchEvery = 50 * time.Millisecond
+	watchMost  = 20
 )
 
-// watch looks, while a request is handled, whether its client is still there.
-// Its timer runs on over short requests, so that these need neither set it nor
-// know the time.
-type watch struct {
-	gone  func() // called if the client has left
-	raw   syscall.RawConn
-	timer *time.Timer
-	turns atomic.Uint64 // how often a request was begun or ended: odd while one is handled
-	armed atomic.Bool   // the timer runs
+// watches look, while requests are handled, whether their clients are still
+// there. All connections of a server have one timer: those of each would wake a
+// process again and again that has little else to do.
+type watches struct {
+	mu    sync.Mutex
+	armed []*watch
+	timer *time.Timer // runs while there are armed ones
 
-	// Of the timer's function alone:
-	seen uint64        // turns when it ran last
-	age  time.Duration // for how long they have been the same
-	wait time.Duration // that it was set to
+	due []*watch // of look alone
+}
+
+// watch is that of a connection. It stays armed over short requests, so that
+// these need neither arm it nor know the time.
+type watch struct {
+	of    *watches
+	raw   syscall.RawConn
+	gone  func()        // called if the client has left
+	turns atomic.Uint64 // how often a request was begun or ended: odd while one is handled
+	armed atomic.Bool
+
+	// Of look alone:
+	seen uint64 // turns when it was looked at last
+	age  int    // for how many looks they have been the same
 }
 
 // init prepares the watch of a socket; connections of other kinds have none.
-func (w *watch) init(conn net.Conn, gone func()) {
+func (w *watch) init(of *watches, conn net.Conn, gone func()) {
 	s, ok := conn.(*net.TCPConn)
 	if !ok {
 		return
 	}
 	if raw, err := s.SyscallConn(); err == nil {
-		w.raw, w.gone = raw, gone
-		w.timer = time.AfterFunc(time.Hour, w.look)
-		w.timer.Stop()
+		w.of, w.raw, w.gone = of, raw, gone
 	}
 }
 
 func (w *watch) begin() {
-	if w.raw == nil {
+	if w.of == nil {
 		return
 	}
 	w.turns.Add(1)
-	w.arm()
+	if !w.armed.Load() && w.armed.CompareAndSwap(false, true) {
+		w.of.arm(w)
+	}
 }
 
 func (w *watch) end() {
@@ -60,42 +70,68 @@ func (w *watch) end() {
 	}
 }
 
-// close ends the watch for good.
-func (w *watch) close() {
-	w.end()
-	if w.timer != nil {
-		w.timer.Stop()
+func (ws *watches) arm(w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.armed = append(ws.armed, w); len(ws.armed) > 1 {
+		return
 	}
-}
-
-func (w *watch) arm() {
-	if !w.armed.Load() && w.armed.CompareAndSwap(false, true) {
-		w.timer.Reset(watchAfter)
+	if ws.timer == nil {
+		ws.timer = time.AfterFunc(watchEvery, ws.look)
+	} else {
+		ws.timer.Reset(watchEvery)
 	}
 }
 
 // look is called by the timer.
-func (w *watch) look() {
-	turns := w.turns.Load()
-	if turns&1 == 0 {
-		w.armed.Store(false)
-		if w.turns.Load()&1 == 1 { // a request has begun in between
-			w.arm()
+func (ws *watches) look() {
+	ws.mu.Lock()
+	for _, w := range ws.armed {
+		if w.ages() {
+			ws.due = append(ws.due, w)
 		}
-		return
 	}
-	if turns != w.seen {
-		w.seen, w.age, w.wait = turns, 0, watchAfter
-	} else {
-		w.age += w.wait
-		if left(w.raw) && w.turns.Load() == turns {
-			w.armed.Store(false)
+	ws.mu.Unlock()
+	for _, w := range ws.due {
+		if left(w.raw) && w.turns.Load() == w.seen { // not of another request by now
 			w.gone()
-			return
 		}
-		w.wait = min(w.age, watchMost)
 	}
-	w.timer.Reset(w.wait)
+	clear(ws.due)
+	ws.due = ws.due[:0]
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.disarm(); len(ws.armed) > 0 {
+		ws.timer.Reset(watchEvery)
+	}
+}
+
+// ages counts a look, and tells whether the client is to be looked for.
+func (w *watch) ages() bool {
+	turns := w.turns.Load()
+	if turns&1 == 0 || turns != w.seen {
+		w.seen, w.age = turns, 0
+		return false
+	}
+	w.age++
+	return w.age&(w.age-1) == 0 || w.age%watchMost == 0
+}
+
+// disarm takes out the connections without a request.
+func (ws *watches) disarm() {
+	kept := ws.armed[:0]
+	for _, w := range ws.armed {
+		if w.turns.Load()&1 == 0 {
+			w.armed.Store(false)
+			// A request may have begun in between, which found it armed.
+			if w.turns.Load()&1 == 0 || !w.armed.CompareAndSwap(false, true) {
+				continue
+			}
+		}
+		kept = append(kept, w)
+	}
+	clear(ws.armed[len(kept):])
+	ws.armed = kept
 }
 
 // left tells whether a connection's other end has closed it, whatever was sent
