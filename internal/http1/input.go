@@ -56,7 +56,8 @@ func larger(buf []byte, limit int) *buffer {
 // something is in it or is being read.
 type input struct {
 	conn net.Conn
-	raw  syscall.RawConn // nil if the connection is no socket, as with TLS
+	raw  syscall.RawConn // of the socket that is read, if it is one
+	tls  *secureSocket   // that is below conn; nil without TLS
 	from *inputs         // that the next buffer is taken of
 
 	buf  *buffer // nil while idle
@@ -100,21 +101,33 @@ func (in *input) await() error {
 	return in.fill(in.from.size)
 }
 
-// poll reads what is there, of a socket, without waiting for it: errAgain says
-// that there was nothing. drained tells that nothing was left.
+// poll reads what is there, of a socket, within its callback, without waiting for
+// it: errAgain says that there was nothing. drained tells that nothing was left.
 func (in *input) poll(fd uintptr) (drained bool, err error) {
 	if err := in.room(math.MaxInt); err != nil {
 		return false, err
 	}
 	space := in.buf.b[in.w:]
-	n, err := readNow(fd, space)
+	n := 0
+	if in.tls == nil {
+		n, err = readNow(fd, space)
+		drained = n < len(space)
+	} else {
+		n, err = in.conn.Read(space) // another record may have come
+	}
 	if n > 0 {
 		in.w += n
-		return n < len(space), nil
+		if in.tls != nil {
+			in.tls.some = false
+		}
+		return drained, nil
 	}
 	in.release()
 	return true, err
 }
+
+// torn tells whether the last poll found nothing but a part of TLS's record.
+func (in *input) torn() bool { return in.tls != nil && in.tls.some }
 
 // fill reads more behind what is there, into a buffer of at most limit bytes.
 // It fails with errFull if that is full.

@@ -59,12 +59,21 @@ func (c *serverConn) awaitFirst() {
 // be called again when something has come.
 func (c *serverConn) readable(fd uintptr) bool {
 	c.fd, c.held = fd, true // until the callback returns
-	defer func() { c.held = false }()
+	if c.in.tls != nil {
+		c.in.tls.hold(fd)
+	}
+	defer c.leave()
 	for {
 		if c.in.buffered() == 0 || c.partial {
 			drained, err := c.in.poll(fd)
 			if err == errAgain {
-				c.await()
+				if !c.in.torn() {
+					c.await()
+				} else if c.activate() {
+					c.awaitHead() // which each piece would put off otherwise
+				} else {
+					return c.stop(fateClosed)
+				}
 				return false
 			}
 			if err != nil {
@@ -98,6 +107,13 @@ func (c *serverConn) readable(fd uintptr) bool {
 			c.await()
 			return false
 		}
+	}
+}
+
+// leave ends the callback.
+func (c *serverConn) leave() {
+	if c.held = false; c.in.tls != nil {
+		c.in.tls.release()
 	}
 }
 

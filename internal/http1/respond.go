@@ -102,9 +102,9 @@ var errLonger = errors.New("a body that is longer than its length")
 
 // write writes to the client, which may not take it too slowly.
 func (c *serverConn) write(b []byte) error {
-	if c.in == nil || c.in.raw == nil {
-		c.conn.SetWriteDeadline(time.Now().Add(c.pace.Patience(&c.server.options)))
+	if c.in.raw == nil || c.in.tls != nil {
 		before := clock()
+		c.writing.allowAt(before, c.pace.Patience(&c.server.options))
 		n, err := c.conn.Write(b)
 		c.pace.Move(n, time.Duration(clock()-before))
 		if err != nil {

@@ -66,8 +66,9 @@ type serverConn struct {
 
 	out     []byte // what is being written
 	outErr  error
-	blocked int64 // since when the client has not taken it, by clock; 0 if it was not waited for
-	pace    Pace  // of what is written
+	writing patience // of a connection that is no socket
+	blocked int64    // since when the client has not taken it, by clock; 0 if it was not waited for
+	pace    Pace     // of what is written
 }
 
 // fate is what becomes of a connection.
@@ -164,8 +165,13 @@ func (c *serverConn) serve() (rests bool) {
 // carries another protocol has.
 func (c *serverConn) open() bool {
 	o := &c.server.options
+	var secure *secureSocket
 	if c.tls != nil {
-		t := tls.Server(c.socket, c.tls)
+		below := c.socket
+		if secure = newSecureSocket(c.socket); secure != nil {
+			below = secure
+		}
+		t := tls.Server(below, c.tls)
 		ctx, cancel := context.WithTimeout(c.ctx, o.HeaderTimeout)
 		err := t.HandshakeContext(ctx)
 		cancel()
@@ -192,7 +198,10 @@ func (c *serverConn) open() bool {
 		}
 	}
 	c.in = newInput(c.conn.Conn, smallInputs)
-	c.reading.set = c.conn.SetReadDeadline
+	if secure != nil {
+		c.in.raw, c.in.tls = secure.raw, secure
+	}
+	c.reading.set, c.writing.set = c.conn.SetReadDeadline, c.conn.SetWriteDeadline
 	c.watch.init(&c.server.watches, c.socket, func() { c.ctx.Cancel(ErrGone) })
 	c.onReadable, c.onWritable = c.readable, c.writable
 	return true

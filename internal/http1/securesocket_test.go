@@ -1,0 +1,135 @@
+package http1
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startTLS serves over TLS, and returns what connects to it. Clients' bytes pass
+// through their function.
+func startTLS(t *testing.T, h Handler, o Options) func(through func(net.Conn) net.Conn) *tls.Conn {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(h, o)
+	config, trusting := testTLS(t)
+	done := make(chan error, 1)
+	go func() { done <- s.ServeTLS(l, config) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		s.Shutdown(ctx)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return func(through func(net.Conn) net.Conn) *tls.Conn {
+		return tls.Client(through(dial(t, l.Addr().String())), trusting)
+	}
+}
+
+// pieces is a connection that sends a few bytes at a time.
+type pieces struct {
+	net.Conn
+	size int
+}
+
+func (p pieces) Write(b []byte) (int, error) {
+	for sent := 0; sent < len(b); {
+		n, err := p.Conn.Write(b[sent:min(len(b), sent+p.size)])
+		if sent += n; err != nil {
+			return sent, err
+		}
+	}
+	return len(b), nil
+}
+
+// Requests are answered in however many records and segments they come: several
+// in one, and one in several; with bodies and without; and after a rest.
+func TestOverTLS(t *testing.T) {
+	connect := startTLS(t, echo, Options{})
+	for _, size := range []int{1, 7, 100, 1 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			c := connect(func(c net.Conn) net.Conn { return pieces{c, size} })
+			r := bufio.NewReader(c)
+			expect := func(want string) {
+				t.Helper()
+				if _, body := answer(t, r, "GET"); body != want {
+					t.Fatalf("%.100q, want %.100q", body, want)
+				}
+			}
+			get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n" }
+			long := strings.Repeat("x", 40_000)
+			post := "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n"
+
+			io.WriteString(c, get("/1"))
+			expect("GET /1 ")
+			io.WriteString(c, get("/2")+get("/3")+get("/4")) // one record
+			for _, n := range []string{"/2", "/3", "/4"} {
+				expect("GET " + n + " ")
+			}
+			for _, part := range strings.SplitAfter(get("/5"), "\r\n") { // a record each
+				io.WriteString(c, part)
+			}
+			expect("GET /5 ")
+			io.WriteString(c, post)
+			io.WriteString(c, long)
+			expect("POST /p " + long)
+			io.WriteString(c, post+long+get("/6")) // the last record holds the rest of a body and a head
+			expect("POST /p " + long)
+			expect("GET /6 ")
+			<-time.After(2 * lookAgain)
+			io.WriteString(c, get("/7"))
+			expect("GET /7 ")
+			io.WriteString(c, "GET /8 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			expect("GET /8 ")
+			if _, err := r.ReadByte(); err != io.EOF {
+				t.Errorf("%v, want the end", err)
+			}
+		})
+	}
+}
+
+// A client whose record does not become whole is given as long as one whose head
+// does not, however often it sends a piece.
+func TestTornRecord(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	connect := startTLS(t, echo, Options{HeaderTimeout: limit, IdleTimeout: 2 * limit})
+	var below net.Conn
+	c := connect(func(c net.Conn) net.Conn {
+		below = c
+		return c
+	})
+	io.WriteString(c, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	if _, body := answer(t, bufio.NewReader(c), "GET"); body != "GET /1 " {
+		t.Fatalf("%q", body)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, below)
+		ended <- err
+	}()
+	record := append([]byte{23, 3, 3, 1, 0}, make([]byte, 256)...) // application data
+	for i := range record {
+		below.Write(record[i : i+1])
+		select {
+		case err := <-ended:
+			if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+				t.Error(err)
+			}
+			return
+		case <-time.After(limit / 6):
+		}
+	}
+	t.Error("the connection is still open")
+}
