@@ -63,6 +63,7 @@ func (c *Client) dial(ctx context.Context, key string) (*clientConn, error) {
 	c.mu.Unlock()
 	conn, err := c.Dial(ctx, key)
 	if err == nil {
+		conn = Socket(conn)
 		cc.in = newInput(conn, largeInputs)
 		cc.reading.set, cc.writing.set = conn.SetReadDeadline, conn.SetWriteDeadline
 		cc.in.readable, cc.onReadable = cc.beforeRead, cc.readable

@@ -85,6 +85,7 @@ const (
 )
 
 func newServerConn(s *Server, conn net.Conn, c *tls.Config) *serverConn {
+	conn = Socket(conn)
 	return &serverConn{
 		server: s, tls: c, socket: conn, accepted: clock(), ctx: NewContext(),
 		conn: Conn{Conn: conn, Client: addrPort(conn.RemoteAddr()), Server: addrPort(conn.LocalAddr())},
@@ -165,13 +166,8 @@ func (c *serverConn) serve() (rests bool) {
 // carries another protocol has.
 func (c *serverConn) open() bool {
 	o := &c.server.options
-	var secure *secureSocket
 	if c.tls != nil {
-		below := c.socket
-		if secure = newSecureSocket(c.socket); secure != nil {
-			below = secure
-		}
-		t := tls.Server(below, c.tls)
+		t := tls.Server(c.socket, c.tls)
 		ctx, cancel := context.WithTimeout(c.ctx, o.HeaderTimeout)
 		err := t.HandshakeContext(ctx)
 		cancel()
@@ -198,8 +194,8 @@ func (c *serverConn) open() bool {
 		}
 	}
 	c.in = newInput(c.conn.Conn, smallInputs)
-	if secure != nil {
-		c.in.raw, c.in.tls = secure.raw, secure
+	if s, ok := c.socket.(*socket); ok && c.tls != nil {
+		c.in.raw, c.in.tls = s.raw, s
 	}
 	c.reading.set, c.writing.set = c.conn.SetReadDeadline, c.conn.SetWriteDeadline
 	c.watch.init(&c.server.watches, c.socket, func() { c.ctx.Cancel(ErrGone) })

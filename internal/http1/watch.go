@@ -45,12 +45,8 @@ type watch struct {
 
 // init prepares the watch of a socket; connections of other kinds have none.
 func (w *watch) init(of *watches, conn net.Conn, gone func()) {
-	s, ok := conn.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	if raw, err := s.SyscallConn(); err == nil {
-		w.of, w.raw, w.gone = of, raw, gone
+	if s, ok := conn.(*socket); ok {
+		w.of, w.raw, w.gone = of, s.raw, gone
 	}
 }
 

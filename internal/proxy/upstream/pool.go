@@ -143,7 +143,7 @@ func handshake(ctx context.Context, conn net.Conn, c *tls.Config, name string) (
 	defer cancel()
 	c = c.Clone()
 	c.ServerName = name
-	secure := tls.Client(conn, c)
+	secure := tls.Client(http1.Socket(conn), c)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		if cause := context.Cause(ctx); cause != nil {
