@@ -67,9 +67,10 @@ func (x *exchange) log(err error, ended time.Time) {
 		return
 	}
 	line := x.gateway.options.Access.Line(ended, level, "request")
-	line.Text("requestId", x.id())
-	line.Text("extendedRequestId", x.extendedID)
-	line.Text("sourceIp", x.client())
+	if line.Text("requestId", x.id()); x.id() != x.extendedID {
+		line.Text("extendedRequestId", x.extendedID)
+	}
+	line.Word("sourceIp", x.client())
 	line.Text("host", x.request.Host)
 	line.Word("httpMethod", x.request.Method)
 	line.Text("path", x.request.Path)

@@ -15,7 +15,7 @@ const (
 	// maxPending bounds the bytes that wait for the file.
 	maxPending = 4 << 20
 	// full is how many bytes are written without waiting for more.
-	full = 64 << 10
+	full = 256 << 10
 	// gather is how long lines are gathered before they are written. Each write
 	// has Go's scheduler look for it every 20 µs for a while, which costs a
 	// process that has little to do more than the write does.
@@ -126,7 +126,7 @@ func (l *Writer) run() {
 			}
 			torn = n == 0 && torn || n > 0 && out[n-1] != '\n'
 		}
-		if spare = out; cap(spare) > 4*full {
+		if spare = out; cap(spare) > 2*full {
 			spare = nil
 		}
 		unreported.report(closing)
