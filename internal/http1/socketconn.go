@@ -28,8 +28,8 @@ type socket struct {
 	onReadable, onWritable func(fd uintptr) bool
 }
 
-// Socket makes a TCP connection one of those that cost least, with one reader
-// and one writer at a time. Others stay what they are.
+// Socket makes the same of a TCP connection with calls that cost less, for one
+// reader and one writer at a time. Others stay what they are.
 func Socket(conn net.Conn) net.Conn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {

@@ -100,7 +100,9 @@ func (c *clients) send(request []byte, times []time.Duration) (took []float64, e
 				c.idle = append(c.idle, int(e.Fd))
 			}
 		}
-		if time.Since(last) > patience {
+		if len(times) == total-len(took) {
+			last = time.Now() // all that were sent are answered
+		} else if time.Since(last) > patience {
 			return nil, errSilent
 		}
 	}
