@@ -113,12 +113,10 @@ func (in *input) poll(fd uintptr) (drained bool, err error) {
 		drained = n < len(space)
 	} else {
 		n, err = in.conn.Read(space) // another record may have come
+		in.tls.some = in.tls.some && n == 0
 	}
 	if n > 0 {
 		in.w += n
-		if in.tls != nil {
-			in.tls.some = false
-		}
 		return drained, nil
 	}
 	in.release()

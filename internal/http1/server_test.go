@@ -18,13 +18,19 @@ import (
 // start serves a handler on loopback until the test ends.
 func start(t testing.TB, h Handler, o Options) (*Server, string) {
 	t.Helper()
+	s := NewServer(h, o)
+	return s, serveUntilEnd(t, s, s.Serve)
+}
+
+// serveUntilEnd has a server serve on loopback until the test ends.
+func serveUntilEnd(t testing.TB, s *Server, serve func(net.Listener) error) (at string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(h, o)
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
+	go func() { done <- serve(l) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -33,7 +39,7 @@ func start(t testing.TB, h Handler, o Options) (*Server, string) {
 			t.Error(err)
 		}
 	})
-	return s, l.Addr().String()
+	return l.Addr().String()
 }
 
 func dial(t testing.TB, at string) net.Conn {
@@ -247,6 +253,26 @@ func TestClientLeaves(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("the handler still runs")
+	}
+}
+
+// Nothing is looked at any more once requests have ended.
+func TestWatchEnds(t *testing.T) {
+	s, at := start(t, echo, Options{})
+	c := dial(t, at)
+	r := bufio.NewReader(c)
+	for range 2 { // the second time, the timer is there
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		answer(t, r, "GET")
+		for end, armed := time.Now().Add(10*time.Second), 1; armed > 0; {
+			if time.Now().After(end) {
+				t.Fatalf("%d connections are looked at", armed)
+			}
+			<-time.After(watchEvery / 10)
+			s.watches.mu.Lock()
+			armed = len(s.watches.armed)
+			s.watches.mu.Unlock()
+		}
 	}
 }
 

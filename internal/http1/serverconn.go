@@ -66,8 +66,8 @@ type serverConn struct {
 
 	out     []byte // what is being written
 	outErr  error
-	writing patience // of a connection that is no socket
-	blocked int64    // since when the client has not taken it, by clock; 0 if it was not waited for
+	writing patience // for it, with TLS or if the connection is no socket
+	blocked int64    // otherwise: since when the client has not taken it, by clock; 0 if it was not waited for
 	pace    Pace     // of what is written
 }
 

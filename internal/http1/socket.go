@@ -1,68 +1,102 @@
-//go:build !race
-
 package http1
 
 import (
-	"io"
+	"net"
 	"syscall"
-	"unsafe"
 )
 
-// A socket of Go's never blocks in these calls, so that the scheduler need not
-// be told of them; telling it costs as much as what is saved here. recvfrom and
-// sendto are the socket's own calls: read and write come to them through the
-// file system's layer.
+// socket is a TCP connection of whose reads and writes Go's scheduler is not
+// told, which wakes a thread each time if the process has little else to do. It
+// has one reader and one writer at a time.
+//
+// TLS on it can be read without waiting: while a serverConn is inside the
+// callback of the socket's RawConn, a read that finds nothing fails with
+// errAgain, which is temporary: crypto/tls then keeps what it has of a record,
+// and reads on the next time.
+type socket struct {
+	*net.TCPConn
+	raw syscall.RawConn
 
-// errAgain is the error of a socket that has nothing to read, or no room.
-const errAgain = syscall.EAGAIN
+	held    bool // within the callback, and fd is good
+	fd      uintptr
+	drained bool // the last read took all that was there
+	some    bool // something has come, which was no record of data yet
 
-// readNow reads what is there. At the end it fails with io.EOF.
-func readNow(fd uintptr, p []byte) (int, error) {
-	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
-		switch {
-		case errno == syscall.EINTR:
-			continue
-		case errno != 0:
-			return 0, errno
-		case n == 0:
-			return 0, io.EOF
-		}
-		return int(n), nil
-	}
+	in, out                []byte // what is being read and written
+	got                    int
+	inErr, outErr          error
+	onReadable, onWritable func(fd uintptr) bool
 }
 
-// writeNow writes as much as there is room for.
-func writeNow(fd uintptr, p []byte) (int, error) {
-	for sent := 0; ; {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p[sent:]))), uintptr(len(p)-sent), syscall.MSG_NOSIGNAL, 0, 0)
-		switch {
-		case errno == syscall.EINTR:
-			continue
-		case errno != 0:
-			return sent, errno
-		}
-		if sent += int(n); sent == len(p) {
-			return sent, nil
-		}
+// Socket makes the same of a TCP connection with calls that cost less, for one
+// reader and one writer at a time. Others stay what they are.
+func Socket(conn net.Conn) net.Conn {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return conn
 	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return conn // it has been closed
+	}
+	return &socket{TCPConn: tcp, raw: raw}
 }
 
-// writeBoth writes two pieces, as much as there is room for, with one call.
-func writeBoth(fd uintptr, a, b []byte) (int, error) {
-	if len(b) == 0 {
-		return writeNow(fd, a)
+// hold is called at the callback's begin, and release when it ends.
+func (s *socket) hold(fd uintptr) { s.fd, s.held, s.drained, s.some = fd, true, false, false }
+func (s *socket) release()        { s.held = false }
+
+func (s *socket) Read(p []byte) (int, error) {
+	if s.held {
+		if s.drained {
+			return 0, errAgain
+		}
+		n, err := readNow(s.fd, p)
+		s.drained, s.some = n < len(p), s.some || n > 0
+		return n, err
 	}
-	pieces := [2]syscall.Iovec{
-		{Base: unsafe.SliceData(a), Len: uint64(len(a))}, {Base: unsafe.SliceData(b), Len: uint64(len(b))},
+	if len(p) == 0 {
+		return 0, nil
 	}
-	message := syscall.Msghdr{Iov: &pieces[0], Iovlen: uint64(len(pieces))}
-	n, _, errno := syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), syscall.MSG_NOSIGNAL)
-	switch {
-	case errno == syscall.EINTR:
-		n = 0
-	case errno != 0:
-		return 0, errno
+	if s.onReadable == nil {
+		s.onReadable = s.readable
 	}
-	return writeRest(func(p []byte) (int, error) { return writeNow(fd, p) }, a, b, int(n))
+	s.in, s.got, s.inErr = p, 0, nil
+	err := s.raw.Read(s.onReadable)
+	if s.in = nil; err == nil {
+		err = s.inErr
+	}
+	return s.got, err
+}
+
+// readable is the RawConn's callback.
+func (s *socket) readable(fd uintptr) bool {
+	s.got, s.inErr = readNow(fd, s.in)
+	return s.inErr != errAgain
+}
+
+func (s *socket) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if s.onWritable == nil {
+		s.onWritable = s.writable
+	}
+	s.out, s.outErr = p, nil
+	err := s.raw.Write(s.onWritable)
+	n := len(p) - len(s.out)
+	if s.out = nil; err == nil {
+		err = s.outErr
+	}
+	return n, err
+}
+
+// writable is the RawConn's callback.
+func (s *socket) writable(fd uintptr) bool {
+	n, err := writeNow(fd, s.out)
+	if s.out = s.out[n:]; err == errAgain {
+		return false
+	}
+	s.outErr = err
+	return true
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -25,6 +25,10 @@ type clients struct {
 }
 
 func dial(address string, connections int) (*clients, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
 	runtime.LockOSThread()
 	// Timers may be 50 µs late otherwise (prctl(2)).
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
@@ -36,22 +40,9 @@ func dial(address string, connections int) (*clients, error) {
 	}
 	c := &clients{epoll: epoll, buf: make([]byte, 64<<10)}
 	for range connections {
-		conn, err := net.Dial("tcp", address)
+		fd, err := connect(at)
 		if err != nil {
-			return nil, err
-		}
-		file, err := conn.(*net.TCPConn).File()
-		conn.Close()
-		if err != nil {
-			return nil, err
-		}
-		fd, err := unix.Dup(int(file.Fd()))
-		file.Close()
-		if err != nil {
-			return nil, err
-		}
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("connect to %s: %w", address, err)
 		}
 		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
 			return nil, err
@@ -62,6 +53,16 @@ func dial(address string, connections int) (*clients, error) {
 		}
 	}
 	return c, nil
+}
+
+// connect makes a connection of IPv4 that does not block.
+func connect(at netip.AddrPort) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	return fd, errors.Join(unix.Connect(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1), unix.SetNonblock(fd, true))
 }
 
 // send sends a request at each of some times, or as soon after as a connection

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -17,24 +16,12 @@ import (
 // startTLS serves over TLS, and returns what connects to it. Clients' bytes pass
 // through their function.
 func startTLS(t *testing.T, h Handler, o Options) func(through func(net.Conn) net.Conn) *tls.Conn {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Helper()
 	s := NewServer(h, o)
 	config, trusting := testTLS(t)
-	done := make(chan error, 1)
-	go func() { done <- s.ServeTLS(l, config) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		s.Shutdown(ctx)
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	at := serveUntilEnd(t, s, func(l net.Listener) error { return s.ServeTLS(l, config) })
 	return func(through func(net.Conn) net.Conn) *tls.Conn {
-		return tls.Client(through(dial(t, l.Addr().String())), trusting)
+		return tls.Client(through(dial(t, at)), trusting)
 	}
 }
 
