@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -47,7 +48,7 @@ func TestTrace(t *testing.T) {
 			}
 			revoked := "/revoked/" + s.api.ID // the log has the other side's, too
 			answers(t, m, s.url+revoked, s.fails, "")
-			traced(t, m, false, []string{"sg-ingress: " + s.site.Group, loggedCause(t, m, revoked)}, route...)
+			traced(t, m, false, []string{"sg-ingress: " + s.site.Group, loggedCause(t, m, revoked, s.fails)}, route...)
 			if err := s.site.Allow(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +58,7 @@ func TestTrace(t *testing.T) {
 	}
 	t.Run("a route that nothing matches", func(t *testing.T) {
 		answers(t, m, v1.URL, 403, "")
-		traced(t, m, false, []string{loggedCause(t, m, "/prod")}, "--from", "api:"+v1.ID+"/prod", "GET", "/")
+		traced(t, m, false, []string{loggedCause(t, m, "/prod", 403)}, "--from", "api:"+v1.ID+"/prod", "GET", "/")
 	})
 	t.Run("names", func(t *testing.T) {
 		from := aws.ToString(reservation(t, b))
@@ -98,7 +99,7 @@ func TestTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		answers(t, m, v1.URL+"/rejected", 500, "")
-		traced(t, m, false, []string{"not-accepted: ", loggedCause(t, m, "/rejected")}, "--from", "api:"+v1.ID+"/prod", "GET", "/pets")
+		traced(t, m, false, []string{"not-accepted: ", loggedCause(t, m, "/rejected", 500)}, "--from", "api:"+v1.ID+"/prod", "GET", "/pets")
 	})
 	t.Run("a target is stopped", func(t *testing.T) {
 		if err := b.Backend.Process.Kill(); err != nil {
@@ -106,7 +107,7 @@ func TestTrace(t *testing.T) {
 		}
 		b.Backend.Wait()
 		answers(t, m, v2.URL+"/stopped", 503, "")
-		traced(t, m, false, []string{"no-address: ", loggedCause(t, m, "/stopped")}, "--from", "api:"+v2.ID, "GET", "/pets")
+		traced(t, m, false, []string{"no-address: ", loggedCause(t, m, "/stopped", 503)}, "--from", "api:"+v2.ID, "GET", "/pets")
 	})
 	t.Run("a target is deregistered", func(t *testing.T) {
 		if _, err := b.AWS.ELB.DeregisterTargets(t.Context(), &elbv2.DeregisterTargetsInput{
@@ -115,7 +116,7 @@ func TestTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		answers(t, m, v2.URL+"/deregistered", 503, "")
-		traced(t, m, false, []string{"no-healthy-target: ", loggedCause(t, m, "/deregistered")}, "--from", "api:"+v2.ID, "GET", "/pets")
+		traced(t, m, false, []string{"no-healthy-target: ", loggedCause(t, m, "/deregistered", 503)}, "--from", "api:"+v2.ID, "GET", "/pets")
 	})
 }
 
@@ -142,13 +143,13 @@ var (
 
 // loggedCause is the cause that the gateway's log names for the last request of a
 // path that ends so.
-func loggedCause(t *testing.T, m *machine.Machine, suffix string) (cause string) {
+func loggedCause(t *testing.T, m *machine.Machine, suffix string, status int) (cause string) {
 	t.Helper()
-	// The line is written when the answer has been sent.
+	// The line is written a while after the answer, which others may have come before.
 	if err := machine.Until(t.Context(), patience, func() (bool, string, error) {
 		for line := range strings.Lines(m.Log()) {
 			path := requestPath.FindStringSubmatch(line)
-			if path == nil || !strings.HasSuffix(path[1], suffix) {
+			if path == nil || !strings.HasSuffix(path[1], suffix) || !strings.Contains(line, fmt.Sprintf(" status=%d ", status)) {
 				continue
 			}
 			if found := logCause.FindStringSubmatch(line); found != nil {
