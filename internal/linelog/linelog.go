@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ const (
 	// has Go's scheduler look for it every 20 µs for a while, which costs a
 	// process that has little to do more than the write does.
 	gather = 100 * time.Millisecond
+	// piece is how many bytes are written at a time, at most, unless a line is
+	// longer. Who has only one CPU waits while they are written.
+	piece = 32 << 10
 	// reportEvery is how often it is said that lines were lost.
 	reportEvery = time.Minute
 )
@@ -116,7 +120,7 @@ func (l *Writer) run() {
 			if torn {
 				out = slices.Insert(out, 0, '\n')
 			}
-			n, err := l.w.Write(out)
+			n, err := writePieces(l.w, out)
 			if err != nil {
 				unreported.cause = err
 				unreported.lines += bytes.Count(out[n:], []byte("\n"))
@@ -131,6 +135,25 @@ func (l *Writer) run() {
 		}
 		unreported.report(closing)
 	}
+}
+
+// writePieces writes whole lines at a time, and lets others run between.
+func writePieces(w io.Writer, lines []byte) (int, error) {
+	written := 0
+	for written < len(lines) {
+		next := lines[written:]
+		if len(next) > piece {
+			if end := bytes.LastIndexByte(next[:piece], '\n'); end >= 0 {
+				next = next[:end+1]
+			}
+		}
+		n, err := w.Write(next)
+		if written += n; err != nil {
+			return written, err
+		}
+		runtime.Gosched()
+	}
+	return written, nil
 }
 
 // losses are lines that were lost, and nobody was told of yet.
