@@ -2,11 +2,14 @@
 // rules, and the locations of its redirects: pure functions of a request.
 package rule
 
+import "strings"
+
 // pattern is a compiled comparison string: "*" matches any text, "?" one
 // character, "\" takes the meaning of the next character away.
 type pattern struct {
+	prefix string // the literals before the first "*" or "?"
 	tokens []token
-	fold   bool // letters of ASCII match in both cases
+	fold   bool // letters of ASCII match in both cases; the pattern's are lower then
 }
 
 type token struct {
@@ -21,7 +24,8 @@ const (
 )
 
 func newPattern(s string, fold bool) pattern {
-	p := pattern{tokens: make([]token, 0, len(s)), fold: fold}
+	p := pattern{fold: fold}
+	var prefix []byte
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '*':
@@ -39,9 +43,14 @@ func newPattern(s string, fold bool) pattern {
 			if fold {
 				c = lower(c)
 			}
-			p.tokens = append(p.tokens, token{kind: literal, c: c})
+			if len(p.tokens) == 0 {
+				prefix = append(prefix, c)
+			} else {
+				p.tokens = append(p.tokens, token{kind: literal, c: c})
+			}
 		}
 	}
+	p.prefix = string(prefix)
 	return p
 }
 
@@ -55,6 +64,10 @@ func lower(c byte) byte {
 // match takes time in proportion to the product of the lengths at worst: only
 // the last "*" is ever tried again.
 func (p *pattern) match(s string) bool {
+	if !p.begins(s) {
+		return false
+	}
+	s = s[len(p.prefix):]
 	t, i := 0, 0
 	star, resume := -1, 0
 	for i < len(s) {
@@ -76,6 +89,22 @@ func (p *pattern) match(s string) bool {
 		t++
 	}
 	return t == len(p.tokens)
+}
+
+// begins says whether s has the prefix: few of many patterns pass.
+func (p *pattern) begins(s string) bool {
+	if !p.fold {
+		return strings.HasPrefix(s, p.prefix)
+	}
+	if len(s) < len(p.prefix) {
+		return false
+	}
+	for i := range len(p.prefix) {
+		if lower(s[i]) != p.prefix[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func (k token) fits(c byte, fold bool) bool {

@@ -18,7 +18,14 @@ type Rules []conditions
 type conditions []condition
 
 // condition tells whether it holds for a request.
-type condition func(*message.Request) bool
+type condition func(*subject) bool
+
+// subject is a request, and what of it is compared with many rules.
+type subject struct {
+	*message.Request
+	name string // its host without the port
+	path string // its path, normalized
+}
 
 // Compile makes rules of their configuration, in whose order they are tried.
 func Compile(rules []config.Rule) (Rules, error) {
@@ -37,17 +44,21 @@ func Compile(rules []config.Rule) (Rules, error) {
 
 // Find is the index of the first rule whose conditions hold, or -1.
 func (rs Rules) Find(r *message.Request) int {
+	if len(rs) == 0 {
+		return -1
+	}
+	s := subject{r, Hostname(r.Host), normalized(r.Path)}
 	for i, rule := range rs {
-		if rule.hold(r) {
+		if rule.hold(&s) {
 			return i
 		}
 	}
 	return -1
 }
 
-func (cs conditions) hold(r *message.Request) bool {
+func (cs conditions) hold(s *subject) bool {
 	for _, c := range cs {
-		if !c(r) {
+		if !c(s) {
 			return false
 		}
 	}
@@ -62,18 +73,17 @@ func compile(c config.Condition) (condition, error) {
 		hosts := newPatterns(c.Values, true)
 		// Expressions see the port too.
 		regexes, err := newRegexes(c.Regex, "(?i)")
-		return func(r *message.Request) bool {
-			return matchAny(hosts, Hostname(r.Host)) || regexAny(regexes, r.Host)
+		return func(s *subject) bool {
+			return matchAny(hosts, s.name) || regexAny(regexes, s.Host)
 		}, err
 	case config.PathPattern:
 		paths := newPatterns(c.Values, false)
 		regexes, err := newRegexes(c.Regex, "")
-		return func(r *message.Request) bool {
-			path := normalized(r.Path)
-			return matchAny(paths, path) || regexAny(regexes, path)
+		return func(s *subject) bool {
+			return matchAny(paths, s.path) || regexAny(regexes, s.path)
 		}, err
 	case config.RequestMethod:
-		return func(r *message.Request) bool { return slices.Contains(c.Values, r.Method) }, nil
+		return func(s *subject) bool { return slices.Contains(c.Values, s.Method) }, nil
 	case config.HTTPHeader:
 		return headerCondition(c)
 	case config.QueryString:
@@ -88,14 +98,14 @@ func headerCondition(c config.Condition) (condition, error) {
 	values := newPatterns(c.Values, true)
 	regexes, err := newRegexes(c.Regex, "")
 	holds := func(value string) bool { return matchAny(values, value) || regexAny(regexes, value) }
-	return func(r *message.Request) bool {
-		for _, f := range r.Header {
+	return func(s *subject) bool {
+		for _, f := range s.Header {
 			if strings.EqualFold(f.Name, c.HeaderName) && holds(f.Value) {
 				return true
 			}
 		}
 		// The engine keeps it apart from the others.
-		return strings.EqualFold(c.HeaderName, "Host") && holds(r.Host)
+		return strings.EqualFold(c.HeaderName, "Host") && holds(s.Host)
 	}, err
 }
 
@@ -110,8 +120,8 @@ func queryCondition(pairs []config.QueryPair) condition {
 	for i, p := range pairs {
 		compiled[i] = queryPair{p.Key == "", newPattern(p.Key, true), newPattern(p.Value, true)}
 	}
-	return func(r *message.Request) bool {
-		for parameter := range strings.SplitSeq(r.Query, "&") {
+	return func(s *subject) bool {
+		for parameter := range strings.SplitSeq(s.Query, "&") {
 			if parameter == "" {
 				continue
 			}
@@ -128,14 +138,17 @@ func queryCondition(pairs []config.QueryPair) condition {
 }
 
 func sourceCondition(sources []netip.Prefix) condition {
-	return func(r *message.Request) bool {
-		client := r.Client.Addr().Unmap()
+	return func(s *subject) bool {
+		client := s.Client.Addr().Unmap()
 		return slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(client) })
 	}
 }
 
 // Hostname is a Host field without its port.
 func Hostname(host string) string {
+	if strings.IndexByte(host, ':') < 0 {
+		return strings.Trim(host, "[]") // without the error that SplitHostPort would make
+	}
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name
 	}
