@@ -80,10 +80,8 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	if out.Body != nil {
 		out.Body = incoming
 	}
-	var held upstream.Held
 	if len(incoming.Trailer()) == 0 { // which comes with the body's end
-		var err error
-		if held, err = out.Hold(); err != nil {
+		if err := out.Hold(); err != nil {
 			return nil, x.failBody(err)
 		}
 	}
@@ -92,7 +90,6 @@ func (x *exchange) call(ctx context.Context, out *upstream.Request, idle time.Du
 	t.outstanding.Add(1)
 	x.sentTo = time.Since(x.start)
 	response, fault := t.pool.Do(ctx, out)
-	held.Release()
 	x.targetTime = time.Since(x.start) - x.sentTo
 	if fault != nil {
 		t.outstanding.Add(-1)
@@ -159,10 +156,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 }
 
 // Whole takes the body if it is there; see http1.Whole.
-func (b *requestBody) Whole() []byte {
-	whole := message.Whole(b.source)
+func (b *requestBody) Whole() (whole []byte, release func()) {
+	whole, release = message.Whole(b.source)
 	b.read.Add(int64(len(whole)))
-	return whole
+	return whole, release
 }
 
 // Trailer are the fields behind the body.

@@ -25,15 +25,13 @@ func (x *exchange) call(ctx context.Context, in *integration, out *upstream.Requ
 	if out.Body != nil {
 		out.Body = &x.incoming
 	}
-	held, err := out.Hold()
-	if err != nil {
+	if err := out.Hold(); err != nil {
 		return nil, x.failBody(err)
 	}
 	out.Timeout = in.timeout
 	x.integrated, x.integrationStarted = true, x.start.Add(time.Since(x.start))
 	x.beginIntegrationSpan(out)
 	response, failed := in.pool.Do(ctx, out)
-	held.Release()
 	x.integrationLatency = time.Since(x.integrationStarted)
 	if failed != nil {
 		if err := x.incoming.failure(); err != nil {
@@ -94,10 +92,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 }
 
 // Whole takes the body if it is there; see http1.Whole.
-func (b *requestBody) Whole() []byte {
-	whole := message.Whole(b.source)
+func (b *requestBody) Whole() (whole []byte, release func()) {
+	whole, release = message.Whole(b.source)
 	b.left -= int64(len(whole))
-	return whole
+	return whole, release
 }
 
 // failure is the client's fault, if there was one.

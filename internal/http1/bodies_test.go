@@ -2,11 +2,16 @@ package http1
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Bodies of sizes around those of the buffers arrive as they were sent, however
@@ -52,5 +57,82 @@ func write(t *testing.T, c net.Conn, s string) {
 	t.Helper()
 	if _, err := c.Write([]byte(s)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What waits for a response holds no buffer of its request's: not of its head,
+// nor of a body that has been sent.
+func TestWaitingHoldsNoBuffer(t *testing.T) {
+	holds, servers := make(chan []bool, 1), make(chan *Server, 2)
+	server, at := start(t, func(_ context.Context, r *Request) *Response {
+		s := <-servers
+		held := func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.crowd.conns[0].in.buf != nil
+		}
+		seen := []bool{held()}
+		if r.Body != nil {
+			_, release := r.Body.(Whole).Whole()
+			seen = append(seen, held())
+			release()
+			seen = append(seen, held())
+		}
+		holds <- seen
+		return text("ok")
+	}, Options{})
+	servers <- server
+	servers <- server // once for each request
+	c := dial(t, at)
+	r := bufio.NewReader(c)
+	for _, test := range []struct {
+		request string
+		want    []bool
+	}{
+		{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", []bool{false}},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", []bool{true, true, false}},
+	} {
+		io.WriteString(c, test.request)
+		if got := <-holds; !slices.Equal(got, test.want) {
+			t.Errorf("%q: a buffer was held: %v, want %v", test.request, got, test.want)
+		}
+		if a, _ := answer(t, r, "GET"); a.StatusCode != 200 {
+			t.Errorf("%q: status %d", test.request, a.StatusCode)
+		}
+	}
+}
+
+// The memory of a body that is sent again if need be is given back when it can't
+// be any more, and once.
+func TestReleaseOfReplay(t *testing.T) {
+	var released atomic.Int32
+	seen := make(chan int32, 1)
+	_, at := start(t, func(_ context.Context, r *Request) *Response {
+		body, _ := io.ReadAll(r.Body)
+		for deadline := time.Now().Add(10 * time.Second); r.Method == "POST" && released.Load() == 0 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		seen <- released.Load()
+		return text(string(body))
+	}, Options{})
+	client := testClient(at)
+	defer client.Retire()
+	for _, test := range []struct {
+		method string
+		before int32 // how often before the response
+	}{{"POST", 1}, {"PUT", 0}} {
+		released.Store(0)
+		response, err := client.Do(context.Background(), "", &Request{
+			Method: test.method, Target: "/", Host: "a", Replay: []byte("abc"), Release: func() { released.Add(1) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); string(body) != "abc" || err != nil {
+			t.Errorf("%s: %q, %v", test.method, body, err)
+		}
+		if before, n := <-seen, released.Load(); before != test.before || n != 1 {
+			t.Errorf("%s: the body was given back %d times before the response, %d in all", test.method, before, n)
+		}
 	}
 }

@@ -111,6 +111,7 @@ func drop(conns ...*clientConn) {
 // kept connection turned out to be closed before a byte of the response came,
 // and the request is idempotent and can be replayed (RFC 9110, section 9.2.2).
 func (c *Client) Do(ctx context.Context, key string, r *Request) (*Response, error) {
+	defer r.release()
 	if !all(r.Method, classToken) || !all(r.Target, classTarget) {
 		return nil, refuse(400, "a request to send whose method or target has characters that it may not have")
 	}
@@ -133,6 +134,14 @@ func (c *Client) Do(ctx context.Context, key string, r *Request) (*Response, err
 // replayable tells whether a request may be sent twice.
 func replayable(r *Request) bool {
 	return r.Body == nil && Idempotent(r.Method)
+}
+
+// release gives up Replay.
+func (r *Request) release() {
+	if r.Release != nil {
+		r.Release()
+		r.Replay, r.Release = nil, nil
+	}
 }
 
 // Idempotent tells whether requests of a method may be carried out twice (RFC

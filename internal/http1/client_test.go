@@ -263,7 +263,7 @@ func TestReplaySent(t *testing.T) {
 func TestWhole(t *testing.T) {
 	asked := make(chan struct{}, 1)
 	_, at := start(t, func(_ context.Context, r *Request) *Response {
-		whole := r.Body.(Whole).Whole()
+		whole, _ := r.Body.(Whole).Whole()
 		asked <- struct{}{}
 		rest, err := io.ReadAll(r.Body)
 		if err != nil {

@@ -24,8 +24,9 @@ type exchange struct {
 	stop           func() bool // the hold of a context of another kind; nil if it has none
 	interrupted    atomic.Bool
 
-	out     []byte // what is to be written before the response is waited for
-	replay  []byte // likewise, behind it: a body
+	out     []byte  // what is to be written before the response is waited for
+	pooled  *[]byte // the memory of out; nil once it has been given back
+	replay  []byte  // likewise, behind it: a body
 	written bool
 	sendErr error // why it could not be
 	readErr error
@@ -148,14 +149,12 @@ func appendRequest(b []byte, r *Request) []byte {
 // send writes the request and waits for the first bytes of the response. What
 // there is of a body beyond Replay is sent beside that.
 func (x *exchange) send(r *Request) error {
-	pooled := outputs.Get().(*[]byte)
-	x.out = appendRequest((*pooled)[:0], r)
+	x.pooled = outputs.Get().(*[]byte)
+	defer x.forget()
+	x.out = appendRequest((*x.pooled)[:0], r)
 	if r.Body == nil && x.cc.in.raw != nil {
 		x.replay = r.Replay
-		err := x.sendAndAwait()
-		x.out, x.replay = nil, nil
-		outputs.Put(pooled)
-		return err
+		return x.sendAndAwait()
 	}
 	if r.Body == nil {
 		x.out = append(x.out, r.Replay...)
@@ -165,15 +164,15 @@ func (x *exchange) send(r *Request) error {
 	if _, err := x.cc.conn.Write(x.out); err != nil {
 		x.sendErr = err
 	}
-	x.out = nil
+	x.forget()
 	if r.Body == nil || x.sendErr != nil {
-		outputs.Put(pooled)
 		x.sent = x.sendErr == nil
 		return x.await()
 	}
 	x.streaming = true
 	x.progress.Store(clock())
 	x.sender.Go(func() {
+		pooled := outputs.Get().(*[]byte)
 		readErr, writeErr := x.sendBody(r, (*pooled)[:outputSize])
 		outputs.Put(pooled)
 		x.mu.Lock()
@@ -185,6 +184,19 @@ func (x *exchange) send(r *Request) error {
 		}
 	})
 	return x.await()
+}
+
+// forget gives back the memory of what was written, which is not held while the
+// response is waited for.
+func (x *exchange) forget() {
+	if x.pooled == nil {
+		return
+	}
+	outputs.Put(x.pooled)
+	x.pooled, x.out, x.replay = nil, nil, nil
+	if x.written && !replayable(x.request) {
+		x.request.release()
+	}
 }
 
 // sendAndAwait writes the request and waits for the response within one call of
@@ -241,6 +253,7 @@ func (cc *clientConn) readable(fd uintptr) bool {
 		cc.writing.allow(x.request.Timeout)
 		_, err = writeRest(cc.conn.Write, x.out, x.replay, n)
 	}
+	x.forget()
 	if x.sendErr = err; err == nil {
 		x.sent = true
 	} else if !mayAnswer(err) {

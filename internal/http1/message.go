@@ -38,6 +38,9 @@ type Request struct {
 	Timeout time.Duration
 	// Replay, of a request to be sent, is the whole body, in the place of Body.
 	Replay []byte
+	// Release, of a request to be sent, is called when Replay is needed no more,
+	// at the latest before Do returns; nil if nobody wants to know.
+	Release func()
 	// Switch, of a request to be sent, allows the server to take the connection
 	// over for the protocol that the Upgrade field names. A Connection field of
 	// its own is added.

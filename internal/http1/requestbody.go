@@ -80,23 +80,26 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // Whole is a method that a request's body may have: it takes all that is left of
 // the body if that is there, without a copy, or else nothing and returns nil.
-// What it returns is valid as long as the request.
-type Whole interface{ Whole() []byte }
+// What it returns is valid until release is called, or else the request answered.
+type Whole interface {
+	Whole() (body []byte, release func())
+}
 
 // Whole takes what is left of the body.
-func (b *requestBody) Whole() []byte {
+func (b *requestBody) Whole() (body []byte, release func()) {
 	b.reads.Lock()
 	defer b.reads.Unlock()
 	if b.fault != nil || b.expect {
-		return nil
+		return nil, nil
 	}
 	whole := b.bodyReader.whole()
-	if whole != nil {
-		b.pace.Move(len(whole), 0)
-		b.conn.in.readable = nil
-		b.whole.Store(true)
+	if whole == nil {
+		return nil, nil
 	}
-	return whole
+	b.pace.Move(len(whole), 0)
+	b.conn.in.readable = nil
+	b.whole.Store(true)
+	return whole, b.conn.onBodySent
 }
 
 // ended tells whether the whole body was read, without waiting for a reader.

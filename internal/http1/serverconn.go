@@ -61,6 +61,7 @@ type serverConn struct {
 	switched *Response // with a tunnel
 
 	onReadable, onWritable func(fd uintptr) bool // the socket's callbacks
+	onBodySent             func()                // gives back the memory of a body that was taken whole
 	fd                     uintptr
 	held                   bool // the socket is within a callback, and fd is good
 
@@ -199,7 +200,7 @@ func (c *serverConn) open() bool {
 	}
 	c.reading.set, c.writing.set = c.conn.SetReadDeadline, c.conn.SetWriteDeadline
 	c.watch.init(&c.server.watches, c.socket, func() { c.ctx.Cancel(ErrGone) })
-	c.onReadable, c.onWritable = c.readable, c.writable
+	c.onReadable, c.onWritable, c.onBodySent = c.readable, c.writable, c.in.release
 	return true
 }
 
@@ -250,6 +251,7 @@ func (c *serverConn) answer() fate {
 			r.Length = -1
 		}
 	}
+	c.in.release() // unless a body or another request has come
 	c.watch.begin()
 	response := c.server.handler(c.ctx, r)
 	if response.Tunnel != nil {

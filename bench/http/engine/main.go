@@ -132,11 +132,9 @@ func (x *exchange) run(ctx context.Context) *message.Response {
 	out.Header.Set("X-Forwarded-Proto", scheme(r))
 	out.Header.Set("X-Forwarded-Port", x.texts.Of(strconv.AppendUint(text[:0], uint64(r.Server.Port()), 10)))
 	out.Header.Set("X-Amzn-Trace-Id", x.texts.Of(contest.AppendTraceID(text[:0], x.start.Unix())))
-	held, err := out.Hold()
-	if err != nil {
+	if err := out.Hold(); err != nil {
 		return &message.Response{Status: 400}
 	}
-	defer held.Release()
 	response, failed := x.proxy.pool.Do(ctx, out)
 	if failed != nil {
 		slog.Error("call", "error", failed)

@@ -51,11 +51,11 @@ var (
 type Trailing = http2.Trailing
 
 // Whole takes all that is left of a body if it is there; see http1.Whole.
-func Whole(body io.Reader) []byte {
+func Whole(body io.Reader) (whole []byte, release func()) {
 	if b, ok := body.(http1.Whole); ok {
 		return b.Whole()
 	}
-	return nil
+	return nil, nil
 }
 
 // Trailer are the fields behind a body; nil if it has none.

@@ -14,33 +14,21 @@ const holdable = 64 << 10
 
 var holds = sync.Pool{New: func() any { b := make([]byte, holdable); return &b }}
 
-// Held is the memory of a body that was read whole, if one was and is not where
-// it came to.
-type Held struct{ buf *[]byte }
-
-// Release gives the memory back.
-func (h Held) Release() {
-	if h.buf != nil {
-		holds.Put(h.buf)
-	}
-}
-
-// Hold reads a small body whole, if its length is known. What it returns is
-// released when the request has been sent.
-func (r *Request) Hold() (Held, error) {
+// Hold reads a small body whole, if its length is known. The memory is given
+// back when it has been sent, by Pool.Do.
+func (r *Request) Hold() error {
 	if r.Body == nil || r.Length < 0 || r.Length > holdable {
-		return Held{}, nil
+		return nil
 	}
-	if whole := message.Whole(r.Body); whole != nil {
-		r.Body, r.Replay = nil, whole
-		return Held{}, nil
+	whole, release := message.Whole(r.Body)
+	if whole == nil {
+		buf := holds.Get().(*[]byte)
+		whole, release = (*buf)[:r.Length], func() { holds.Put(buf) }
+		if _, err := io.ReadFull(r.Body, whole); err != nil {
+			release()
+			return err
+		}
 	}
-	h := Held{holds.Get().(*[]byte)}
-	whole := (*h.buf)[:r.Length]
-	if _, err := io.ReadFull(r.Body, whole); err != nil {
-		h.Release()
-		return Held{}, err
-	}
-	r.Body, r.Replay = nil, whole
-	return h, nil
+	r.Body, r.Replay, r.release = nil, whole, release
+	return nil
 }

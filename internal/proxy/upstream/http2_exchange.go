@@ -26,9 +26,10 @@ func (c *http2Client) do(ctx context.Context, r *Request) (*message.Response, er
 	x := &http2Exchange{client: c, ctx: ctx, cancel: cancel, timeout: r.Timeout}
 	c.begin(x)
 	x.begin()
-	// The memory of Replay is another request's as soon as this returns, when
-	// net/http may still be sending from it.
-	r.Replay = bytes.Clone(r.Replay)
+	// net/http may still be sending when this returns.
+	if r.Replay = bytes.Clone(r.Replay); r.release != nil {
+		r.release()
+	}
 	request, kept := x.convert(r, c.secure)
 	for sends := 1; ; sends++ {
 		response, lost, err := c.send(x, request)

@@ -238,6 +238,8 @@ type Request struct {
 	// protocol (status 101), with the response's Tunnel as the way to it.
 	Switch bool
 
+	release func() // gives up Replay, if not nil
+
 	wire  http1.Request // the engine's form of it
 	room  http1.Room
 	texts http1.Texts
@@ -337,7 +339,7 @@ func (r *Request) convert() *http1.Request {
 		Room: &r.room,
 	}
 	if r.Replay != nil {
-		out.Replay = r.Replay
+		out.Replay, out.Release = r.Replay, r.release
 	} else if r.Body != nil {
 		out.Body, out.Length = r.Body, r.Length
 	}
