@@ -28,8 +28,9 @@ type requestBody struct {
 	whole  atomic.Bool // the end was reached
 
 	reads sync.Mutex // held while the body is read
-	state sync.Mutex // guards over, and with it the deadline
+	state sync.Mutex // guards what follows, and with it the deadline
 	over  bool       // the request has been answered
+	timed bool       // the connection's deadline was set
 }
 
 func newRequestBody(c *serverConn, f framing) *requestBody {
@@ -115,6 +116,7 @@ func (b *requestBody) beforeRead() error {
 	if b.over {
 		return errBodyClosed
 	}
+	b.timed = true
 	return b.conn.conn.SetReadDeadline(time.Now().Add(patience))
 }
 
@@ -127,14 +129,18 @@ func (b *requestBody) waited() {
 }
 
 // close ends the body, and a read of whoever still forwards it: what follows on
-// the connection is not his.
-func (b *requestBody) close() {
+// the connection is not his. It tells whether the connection's deadline is
+// another than before the body.
+func (b *requestBody) close() (timed bool) {
 	b.state.Lock()
 	if b.over = true; !b.ended() {
+		b.timed = true
 		b.conn.conn.SetReadDeadline(time.Unix(1, 0)) // wakes a reader
 	}
+	timed = b.timed
 	b.state.Unlock()
 	b.reads.Lock()
 	defer b.reads.Unlock()
 	b.conn.in.readable, b.fault = nil, errBodyClosed
+	return timed
 }

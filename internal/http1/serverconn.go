@@ -293,9 +293,10 @@ func (c *serverConn) answer() fate {
 func (c *serverConn) endRequest() {
 	c.watch.end()
 	if c.body != nil {
-		c.body.close()
+		if c.body.close() {
+			c.reading.forget()
+		}
 		c.body = nil
-		c.reading.forget()
 	}
 }
 
