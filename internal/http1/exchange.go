@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // exchange is one request and its response on a connection to a server.
@@ -289,9 +290,9 @@ var errStale = errors.New("a kept connection that its server has closed")
 // quiet tells whether a socket has nothing to read, as one that the server
 // closed would.
 func quiet(fd uintptr) bool {
-	var b [1]byte
-	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	return err == errAgain
+	var b byte
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	return errno == errAgain
 }
 
 // await waits for the first bytes of the response.
