@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -93,6 +92,8 @@ func (l *Writer) Close() error {
 
 func (l *Writer) run() {
 	defer close(l.done)
+	breath, end := newBreath()
+	defer end()
 	unreported := losses{log: l.log}
 	torn := false // the file ends within a line
 	var spare []byte
@@ -120,7 +121,7 @@ func (l *Writer) run() {
 			if torn {
 				out = slices.Insert(out, 0, '\n')
 			}
-			n, err := writePieces(l.w, out)
+			n, err := writePieces(l.w, out, breath)
 			if err != nil {
 				unreported.cause = err
 				unreported.lines += bytes.Count(out[n:], []byte("\n"))
@@ -138,7 +139,7 @@ func (l *Writer) run() {
 }
 
 // writePieces writes whole lines at a time, and lets others run between.
-func writePieces(w io.Writer, lines []byte) (int, error) {
+func writePieces(w io.Writer, lines []byte, between *breath) (int, error) {
 	written := 0
 	for written < len(lines) {
 		next := lines[written:]
@@ -151,7 +152,9 @@ func writePieces(w io.Writer, lines []byte) (int, error) {
 		if written += n; err != nil {
 			return written, err
 		}
-		runtime.Gosched()
+		if written < len(lines) {
+			between.take()
+		}
 	}
 	return written, nil
 }
