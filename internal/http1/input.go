@@ -113,7 +113,6 @@ func (in *input) poll(fd uintptr) (drained bool, err error) {
 		drained = n < len(space)
 	} else {
 		n, err = in.conn.Read(space) // another record may have come
-		in.tls.some = in.tls.some && n == 0
 	}
 	if n > 0 {
 		in.w += n
@@ -123,8 +122,8 @@ func (in *input) poll(fd uintptr) (drained bool, err error) {
 	return true, err
 }
 
-// torn tells whether the last poll found nothing but a part of TLS's record.
-func (in *input) torn() bool { return in.tls != nil && in.tls.some }
+// torn tells whether the last bytes that came, over TLS, ended within a record.
+func (in *input) torn() bool { return in.tls != nil && in.tls.records.within() }
 
 // fill reads more behind what is there, into a buffer of at most limit bytes.
 // It fails with errFull if that is full.

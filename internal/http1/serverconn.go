@@ -168,6 +168,9 @@ func (c *serverConn) serve() (rests bool) {
 func (c *serverConn) open() bool {
 	o := &c.server.options
 	if c.tls != nil {
+		if s, ok := c.socket.(*socket); ok {
+			s.records = &records{}
+		}
 		t := tls.Server(c.socket, c.tls)
 		ctx, cancel := context.WithTimeout(c.ctx, o.HeaderTimeout)
 		err := t.HandshakeContext(ctx)

@@ -15,12 +15,12 @@ import (
 // and reads on the next time.
 type socket struct {
 	*net.TCPConn
-	raw syscall.RawConn
+	raw     syscall.RawConn
+	records *records // of TLS, that are read here; nil if nobody asks for them
 
 	held    bool // within the callback, and fd is good
 	fd      uintptr
 	drained bool // the last read took all that was there
-	some    bool // something has come, which was no record of data yet
 
 	in, out                []byte // what is being read and written
 	got                    int
@@ -43,7 +43,7 @@ func Socket(conn net.Conn) net.Conn {
 }
 
 // hold is called at the callback's begin, and release when it ends.
-func (s *socket) hold(fd uintptr) { s.fd, s.held, s.drained, s.some = fd, true, false, false }
+func (s *socket) hold(fd uintptr) { s.fd, s.held, s.drained = fd, true, false }
 func (s *socket) release()        { s.held = false }
 
 func (s *socket) Read(p []byte) (int, error) {
@@ -52,7 +52,8 @@ func (s *socket) Read(p []byte) (int, error) {
 			return 0, errAgain
 		}
 		n, err := readNow(s.fd, p)
-		s.drained, s.some = n < len(p), s.some || n > 0
+		s.drained = n < len(p)
+		s.passed(p[:n])
 		return n, err
 	}
 	if len(p) == 0 {
@@ -66,7 +67,14 @@ func (s *socket) Read(p []byte) (int, error) {
 	if s.in = nil; err == nil {
 		err = s.inErr
 	}
+	s.passed(p[:s.got])
 	return s.got, err
+}
+
+func (s *socket) passed(b []byte) {
+	if s.records != nil {
+		s.records.pass(b)
+	}
 }
 
 // readable is the RawConn's callback.

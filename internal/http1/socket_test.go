@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,4 +120,43 @@ func TestTornRecord(t *testing.T) {
 		}
 	}
 	t.Error("the connection is still open")
+}
+
+// A record that holds nothing of a request leaves the connection idle: its time
+// is not that of a head.
+func TestKeyUpdate(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	s := NewServer(echo, Options{HeaderTimeout: limit, IdleTimeout: time.Minute})
+	config, _ := testTLS(t)
+	at := serveUntilEnd(t, s, func(l net.Listener) error { return s.ServeTLS(l, config) })
+	client := exec.CommandContext(t.Context(), "openssl", "s_client", "-connect", at, "-tls1_3", "-crlf")
+	in, err := client.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := client.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer client.Wait()
+	defer in.Close()
+	r := bufio.NewReader(out)
+	get := func(path string) {
+		t.Helper()
+		io.WriteString(in, "GET "+path+" HTTP/1.1\nHost: a\n\n")
+		for said := ""; !strings.HasSuffix(said, "GET "+path); {
+			b, err := r.ReadByte()
+			if err != nil {
+				t.Fatalf("no answer to %s: %v", path, err)
+			}
+			said += string(b)
+		}
+	}
+	get("/1")
+	io.WriteString(in, "k\n") // s_client takes it for a command
+	time.Sleep(2 * limit)
+	get("/2")
 }
