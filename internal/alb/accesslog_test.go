@@ -1,49 +1,17 @@
 package alb
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/isthmus-net/isthmus/internal/alb/config"
 	"github.com/isthmus-net/isthmus/internal/loopback"
 )
-
-// lines is a file in memory.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// with waits for a line that holds a text.
-func (l *lines) with(t *testing.T, text string) string {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		l.mu.Lock()
-		all := l.b.String()
-		l.mu.Unlock()
-		for line := range strings.Lines(all) {
-			if strings.Contains(line, text) {
-				return strings.TrimSuffix(line, "\n")
-			}
-		}
-	}
-	t.Fatalf("no line with %q", text)
-	return ""
-}
 
 // TestAccessLog: the fields are AWS's, in their order.
 func TestAccessLog(t *testing.T) {
@@ -64,7 +32,7 @@ func TestAccessLog(t *testing.T) {
 	)
 	c.LoadBalancer = "arn:aws:elasticloadbalancing:us-east-1:111111111111:loadbalancer/app/web/0123456789abcdef"
 	c.TargetGroups["dead"] = config.TargetGroup{ARN: "dead", Targets: healthy(dead)}
-	file := &lines{}
+	file := &logBuffer{}
 	n := startNodeWith(t, c, file)
 	n.do("POST", "/a?b=c", strings.NewReader("12345"), "Host: shop.example:99", `User-Agent: x"\`+"\t")
 	n.get("/moved", "Host: shop.example", "User-Agent: curl")

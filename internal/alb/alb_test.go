@@ -196,11 +196,9 @@ func TestBadRequest(t *testing.T) {
 			t.Errorf("%.30q: %d %q, %v", text, response.StatusCode, body, err)
 		}
 	}
-	n.log.mu.Lock()
-	defer n.log.mu.Unlock()
-	if lines := strings.Count(n.log.b.String(), `"elb_status_code":400`); lines != 3 {
-		t.Errorf("%d lines in the log: %s", lines, n.log.b.String())
-	}
+	n.log.line(t, "the third 400", func(string) bool {
+		return strings.Count(n.log.text(), `"elb_status_code":400`) == 3
+	})
 }
 
 // raw answers each connection with a text and closes it.

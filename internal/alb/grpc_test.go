@@ -135,7 +135,7 @@ func duplex(size int32) *grpc_testing.StreamingOutputCallRequest {
 }
 
 func TestGRPC(t *testing.T) {
-	var file lockedBuffer
+	var file logBuffer
 	target := startGRPC(t, "a")
 	n, _, i := grpcNode(t, config.GRPC, &file, target)
 	client := n.dial(t, i)
@@ -248,30 +248,10 @@ func TestGRPC(t *testing.T) {
 		}
 		all.Wait()
 	})
-	if line := file.find(t, "/grpc.testing.TestService/StreamingInputCall"); !strings.HasPrefix(line, "grpcs ") || !strings.Contains(line, " 200 200 ") ||
+	if line := file.with(t, "/grpc.testing.TestService/StreamingInputCall"); !strings.HasPrefix(line, "grpcs ") || !strings.Contains(line, " 200 200 ") ||
 		!strings.Contains(line, `"POST https://shop.example:8080/grpc.testing.TestService/StreamingInputCall HTTP/2.0"`) {
 		t.Error(line)
 	}
-}
-
-// lockedBuffer holds an access log.
-type lockedBuffer struct{ logBuffer }
-
-// find waits for the line of a path.
-func (l *lockedBuffer) find(t *testing.T, path string) string {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		l.mu.Lock()
-		text := l.b.String()
-		l.mu.Unlock()
-		for line := range strings.Lines(text) {
-			if strings.Contains(line, path) {
-				return line
-			}
-		}
-	}
-	t.Fatalf("no line about %s in the access log", path)
-	return ""
 }
 
 // TestGRPCSilence: a call lives as long as either side sends something, and
@@ -367,7 +347,7 @@ func TestGRPCTargetEnds(t *testing.T) {
 	b := startGRPC(t, "b", grpc.MaxConcurrentStreams(3))
 	n, c, i := grpcNode(t, config.GRPC, nil, a, b)
 	t.Cleanup(func() {
-		for line := range strings.Lines(n.log.b.String()) {
+		for line := range strings.Lines(n.log.text()) {
 			if t.Failed() && strings.Contains(line, `"error"`) {
 				t.Log(line)
 			}

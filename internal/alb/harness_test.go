@@ -180,23 +180,42 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// find waits for a line about a path: it is written after the response.
-func (l *logBuffer) find(t *testing.T, path string) map[string]any {
+func (l *logBuffer) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// line waits for one that fits: it is written after the response.
+func (l *logBuffer) line(t *testing.T, what string, fits func(line string) bool) string {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		l.mu.Lock()
-		text := l.b.String()
-		l.mu.Unlock()
-		for line := range strings.Lines(text) {
-			var m map[string]any
-			if err := json.Unmarshal([]byte(line), &m); err != nil {
-				t.Fatal(err)
-			}
-			if _, p, _ := strings.Cut(fmt.Sprint(m["request"]), " "); p == path {
-				return m
+		for line := range strings.Lines(l.text()) {
+			if fits(line) {
+				return strings.TrimSuffix(line, "\n")
 			}
 		}
 	}
-	t.Fatalf("no line about %s in the log", path)
-	return nil
+	t.Fatalf("no line with %s in the log: %s", what, l.text())
+	return ""
+}
+
+// with waits for a line that holds a text.
+func (l *logBuffer) with(t *testing.T, text string) string {
+	t.Helper()
+	return l.line(t, text, func(line string) bool { return strings.Contains(line, text) })
+}
+
+// find waits for a line of JSON about a path.
+func (l *logBuffer) find(t *testing.T, path string) (m map[string]any) {
+	t.Helper()
+	l.line(t, path, func(line string) bool {
+		m = nil
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		_, p, _ := strings.Cut(fmt.Sprint(m["request"]), " ")
+		return p == path
+	})
+	return m
 }

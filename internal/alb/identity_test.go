@@ -81,7 +81,7 @@ func TestValidateJWT(t *testing.T) {
 	c := secured(configuration(healthy(startTarget(t, "a"))), i.issue(t, "EC_prime256v1", "shop.example"))
 	c.Authorities = i.PEM
 	c.Listeners[0].Default.ValidateJWT = &config.ValidateJWT{Issuer: "https://idp.example", JWKSEndpoint: url + "/keys"}
-	var file lines
+	var file logBuffer
 	n := startNodeWith(t, c, &file)
 	client := i.client(t, n, false)
 	good, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{"iss": "https://idp.example", "exp": time.Now().Unix() + 60}).SignedString(key)

@@ -90,7 +90,7 @@ func TestHTTPS(t *testing.T) {
 			}
 			var got seen
 			if err := json.NewDecoder(answer.Body).Decode(&got); err != nil {
-				t.Errorf("%d: %v; %v", answer.StatusCode, err, n.log.b.String())
+				t.Errorf("%d: %v; %v", answer.StatusCode, err, n.log.text())
 			}
 			answer.Body.Close()
 			if answer.StatusCode != 200 || (answer.ProtoMajor == 2) != h2 || got.Body != string(sent) || got.URI != "/a?b" ||

@@ -113,9 +113,7 @@ func TestVerifyClients(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			n.log.mu.Lock()
-			text := n.log.b.String()
-			n.log.mu.Unlock()
+			text := n.log.text()
 			if strings.Contains(text, `"tls_verify_status":"Failed:`+status+`"`) {
 				return
 			}
