@@ -13,8 +13,8 @@ import (
 // runtime.Gosched has the network polled only when nobody else could run, which
 // the one who called it can.
 type breath struct {
-	raw     syscall.RawConn // of an eventfd(2); nil if there is none
-	drawing bool
+	raw  syscall.RawConn // of an eventfd(2); nil if there is none
+	made bool            // it has been made readable
 }
 
 func newBreath() (b *breath, end func()) {
@@ -32,7 +32,7 @@ func newBreath() (b *breath, end func()) {
 
 func (b *breath) take() {
 	if b.raw != nil {
-		b.drawing = true
+		b.made = false
 		if b.raw.Read(b.ready) == nil {
 			return
 		}
@@ -42,13 +42,12 @@ func (b *breath) take() {
 
 // ready makes the eventfd readable, and is called again when the poller has seen
 // that.
-func (b *breath) ready(fd uintptr) bool {
-	count, call := uint64(1), uintptr(unix.SYS_READ)
-	if b.drawing {
-		call = unix.SYS_WRITE
+func (b *breath) ready(fd uintptr) (done bool) {
+	count, call := uint64(1), uintptr(unix.SYS_WRITE)
+	if b.made {
+		call = unix.SYS_READ
 	}
 	_, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(&count)), unsafe.Sizeof(count))
-	first := b.drawing
-	b.drawing = false
-	return !first || errno != 0
+	done, b.made = b.made || errno != 0, true
+	return done
 }

@@ -144,7 +144,11 @@ func writePieces(w io.Writer, lines []byte, between *breath) (int, error) {
 	for written < len(lines) {
 		next := lines[written:]
 		if len(next) > piece {
-			if end := bytes.LastIndexByte(next[:piece], '\n'); end >= 0 {
+			end := bytes.LastIndexByte(next[:piece], '\n')
+			if end < 0 {
+				end = bytes.IndexByte(next, '\n')
+			}
+			if end >= 0 {
 				next = next[:end+1]
 			}
 		}

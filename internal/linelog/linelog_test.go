@@ -46,6 +46,34 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// writes are what each call was given.
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
+}
+
+// Each write is of whole lines, and short unless a line is long.
+func TestPieces(t *testing.T) {
+	short, long := strings.Repeat("x", 999)+"\n", strings.Repeat("y", 2*piece)+"\n"
+	lines := strings.Repeat(short, 100) + long + strings.Repeat(short, 100)
+	breath, end := newBreath()
+	defer end()
+	var w writes
+	if n, err := writePieces(&w, []byte(lines), breath); n != len(lines) || err != nil {
+		t.Fatalf("%d of %d bytes, %v", n, len(lines), err)
+	}
+	if strings.Join(w, "") != lines {
+		t.Error("the lines are others than before")
+	}
+	for i, p := range w {
+		if !strings.HasSuffix(p, "\n") || len(p) > piece && p != long {
+			t.Errorf("write %d has %d bytes, and ends with %q", i, len(p), p[len(p)-1:])
+		}
+	}
+}
+
 // What a file does not take is lost and told, and makes nobody wait.
 func TestLost(t *testing.T) {
 	w := &stuck{release: make(chan struct{})}
