@@ -9,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -105,34 +104,37 @@ func TestWaitingHoldsNoBuffer(t *testing.T) {
 // The memory of a body that is sent again if need be is given back when it can't
 // be any more, and once.
 func TestReleaseOfReplay(t *testing.T) {
-	var released atomic.Int32
-	seen := make(chan int32, 1)
+	released := make(chan struct{}, 4)
 	_, at := start(t, func(_ context.Context, r *Request) *Response {
 		body, _ := io.ReadAll(r.Body)
-		for deadline := time.Now().Add(10 * time.Second); r.Method == "POST" && released.Load() == 0 && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
+		patience := 10 * time.Second
+		if r.Method == "PUT" {
+			patience = 20 * time.Millisecond // it must not come
 		}
-		seen <- released.Load()
-		return text(string(body))
+		select {
+		case <-released:
+			return text(string(body) + " yes")
+		case <-time.After(patience):
+			return text(string(body) + " no")
+		}
 	}, Options{})
 	client := testClient(at)
 	defer client.Retire()
 	for _, test := range []struct {
-		method string
-		before int32 // how often before the response
-	}{{"POST", 1}, {"PUT", 0}} {
-		released.Store(0)
+		method, want string // with whether it was given back before the response
+		left         int    // how often it was given back after that
+	}{{"POST", "abc yes", 0}, {"PUT", "abc no", 1}} {
 		response, err := client.Do(context.Background(), "", &Request{
-			Method: test.method, Target: "/", Host: "a", Replay: []byte("abc"), Release: func() { released.Add(1) },
+			Method: test.method, Target: "/", Host: "a", Replay: []byte("abc"), Release: func() { released <- struct{}{} },
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if body, err := io.ReadAll(response.Body); string(body) != "abc" || err != nil {
-			t.Errorf("%s: %q, %v", test.method, body, err)
+		if body, err := io.ReadAll(response.Body); string(body) != test.want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", test.method, body, err, test.want)
 		}
-		if before, n := <-seen, released.Load(); before != test.before || n != 1 {
-			t.Errorf("%s: the body was given back %d times before the response, %d in all", test.method, before, n)
+		if n := len(released); n != test.left {
+			t.Errorf("%s: the body was given back %d times when the response had come", test.method, n)
 		}
 	}
 }

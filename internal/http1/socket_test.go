@@ -157,6 +157,6 @@ func TestKeyUpdate(t *testing.T) {
 	}
 	get("/1")
 	io.WriteString(in, "k\n") // s_client takes it for a command
-	time.Sleep(2 * limit)
+	time.Sleep(2 * limit)     // in which a head's time would pass
 	get("/2")
 }
