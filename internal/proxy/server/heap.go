@@ -1,10 +1,58 @@
 package server
 
-import "sync"
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"time"
+)
 
-// ballast is memory that is counted and never touched, and so is none that the
-// process would have: the garbage collector runs when the heap, with it, has
-// doubled. A proxy's heap is a few megabytes, and it would otherwise be collected
-// dozens of times a second, each time for next to nothing; what this costs is as
-// much garbage as the ballast is large.
-var ballast = sync.OnceValue(func() []byte { return make([]byte, 32<<20) })
+// Garbage is collected when the heap has doubled (runtime/debug.SetGCPercent). A
+// proxy's heap is a few megabytes, so that this would be dozens of times a second,
+// and each time a quarter of the CPU is taken from the requests of that moment.
+// So a busy process is given more room: for what it makes in collectEvery.
+const (
+	collectEvery = 4 * time.Second
+	maxRoom      = 128 << 20
+	firstPercent = 800 // of the least heap that the runtime collects, which is 4 MB
+)
+
+// spaceCollections sets the room for garbage anew after each collection, unless
+// the operator has done so (GOGC).
+var spaceCollections = sync.OnceFunc(func() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	debug.SetGCPercent(firstPercent)
+	g := &collections{at: time.Now(), samples: []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
+	}}
+	runtime.SetFinalizer(g, (*collections).ended)
+})
+
+// collections is found to be garbage by each collection, and lives on.
+type collections struct {
+	at        time.Time // of the last one
+	allocated uint64    // until then
+	samples   []metrics.Sample
+}
+
+// ended is called behind a collection.
+func (g *collections) ended() {
+	metrics.Read(g.samples)
+	now, value := time.Now(), func(i int) uint64 { return g.samples[i].Value.Uint64() }
+	debug.SetGCPercent(percent(value(0)-g.allocated, now.Sub(g.at), value(1)+value(2)+value(3)))
+	g.at, g.allocated = now, value(0)
+	runtime.SetFinalizer(g, (*collections).ended)
+}
+
+// percent is the room for garbage in hundredths of what is looked at in a
+// collection, which is so many bytes, of a process that made garbage in the time
+// before. It is never less than Go's own.
+func percent(garbage uint64, in time.Duration, looked uint64) int {
+	room := min(maxRoom, float64(garbage)*float64(collectEvery)/float64(max(in, time.Millisecond)))
+	return max(100, int(100*room/float64(max(looked, 1<<20))))
+}

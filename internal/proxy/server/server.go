@@ -23,7 +23,7 @@ type Server = http1.Server
 // New makes a server. It speaks HTTP/2 with clients that choose it in TLS's
 // handshake, where the configuration offers it (H2).
 func New(h message.Handler, o Options) *Server {
-	ballast()
+	spaceCollections()
 	connect := o.Connect
 	o.Connect = func(client, server netip.AddrPort) any {
 		c := &connection{}
