@@ -28,7 +28,8 @@ fuzz:
 	scripts/fuzz
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/isthmus ./cmd/isthmus
+	@$(GO) run ./scripts/poller-order bin/overlay
+	CGO_ENABLED=0 $(GO) build -overlay bin/overlay/overlay.json -trimpath -o bin/isthmus ./cmd/isthmus
 
 dependencies:
 	@scripts/install-dependencies run

@@ -134,10 +134,11 @@ func (n *network) raiseFiles() error {
 	return nil
 }
 
-// build builds one of the programs beside this one.
-func (n *network) build(ctx context.Context, name string) (string, error) {
+// build builds one of the programs beside this one, with more flags of go build.
+func (n *network) build(ctx context.Context, name string, flags ...string) (string, error) {
 	path := filepath.Join(n.programs, name)
-	c := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/isthmus-net/isthmus/bench/http/"+name)
+	args := append(append([]string{"build", "-o", path}, flags...), "github.com/isthmus-net/isthmus/bench/http/"+name)
+	c := exec.CommandContext(ctx, "go", args...)
 	c.Stderr = os.Stderr
 	if err := c.Run(); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)

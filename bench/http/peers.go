@@ -20,7 +20,15 @@ import (
 
 // startOwn builds and starts a program that takes the flags of contest.
 func startOwn(ctx context.Context, n *network, s *subject) error {
-	path, err := n.build(ctx, s.name)
+	var flags []string
+	if s.ours { // as make build does it
+		dir := filepath.Join(n.programs, "overlay")
+		if err := exec.CommandContext(ctx, "go", "run", "github.com/isthmus-net/isthmus/scripts/poller-order", dir).Run(); err != nil {
+			return fmt.Errorf("make the overlay for %s: %w", s.name, err)
+		}
+		flags = append(flags, "-overlay", filepath.Join(dir, "overlay.json"))
+	}
+	path, err := n.build(ctx, s.name, flags...)
 	if err != nil {
 		return err
 	}
