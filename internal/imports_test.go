@@ -32,7 +32,7 @@ func TestImports(t *testing.T) {
 		}
 		for dep := range strings.FieldsSeq(string(out)) {
 			own, ok := strings.CutPrefix(dep, module)
-			if !ok || own == from {
+			if !ok || own == from || strings.HasPrefix(own, from+"/") {
 				continue
 			}
 			for _, f := range forbidden {

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/http1/breath"
 )
 
 // Options are a server's limits. Zero values mean the defaults.
@@ -120,6 +122,8 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 		return nil
 	}
 	defer s.untrack(l)
+	between, end := breath.New()
+	defer end()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -141,6 +145,11 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			return nil
 		}
 		go s.run(sc)
+		if c != nil {
+			// A handshake is hundreds of times as dear as a turn of a connection
+			// that is open. Of many that come at once, each lets those have one.
+			between.Take()
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/http1/breath"
 )
 
 const (
@@ -92,7 +94,7 @@ func (l *Writer) Close() error {
 
 func (l *Writer) run() {
 	defer close(l.done)
-	breath, end := newBreath()
+	between, end := breath.New()
 	defer end()
 	unreported := losses{log: l.log}
 	torn := false // the file ends within a line
@@ -121,7 +123,7 @@ func (l *Writer) run() {
 			if torn {
 				out = slices.Insert(out, 0, '\n')
 			}
-			n, err := writePieces(l.w, out, breath)
+			n, err := writePieces(l.w, out, between)
 			if err != nil {
 				unreported.cause = err
 				unreported.lines += bytes.Count(out[n:], []byte("\n"))
@@ -139,7 +141,7 @@ func (l *Writer) run() {
 }
 
 // writePieces writes whole lines at a time, and lets others run between.
-func writePieces(w io.Writer, lines []byte, between *breath) (int, error) {
+func writePieces(w io.Writer, lines []byte, between *breath.Breath) (int, error) {
 	written := 0
 	for written < len(lines) {
 		next := lines[written:]
@@ -157,7 +159,7 @@ func writePieces(w io.Writer, lines []byte, between *breath) (int, error) {
 			return written, err
 		}
 		if written < len(lines) {
-			between.take()
+			between.Take()
 		}
 	}
 	return written, nil

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/isthmus-net/isthmus/internal/http1/breath"
 )
 
 // stuck takes nothing until it is released.
@@ -58,10 +60,10 @@ func (w *writes) Write(p []byte) (int, error) {
 func TestPieces(t *testing.T) {
 	short, long := strings.Repeat("x", 999)+"\n", strings.Repeat("y", 2*piece)+"\n"
 	lines := strings.Repeat(short, 100) + long + strings.Repeat(short, 100)
-	breath, end := newBreath()
+	between, end := breath.New()
 	defer end()
 	var w writes
-	if n, err := writePieces(&w, []byte(lines), breath); n != len(lines) || err != nil {
+	if n, err := writePieces(&w, []byte(lines), between); n != len(lines) || err != nil {
 		t.Fatalf("%d of %d bytes, %v", n, len(lines), err)
 	}
 	if strings.Join(w, "") != lines {

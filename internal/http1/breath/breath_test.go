@@ -1,4 +1,4 @@
-package linelog
+package breath
 
 import (
 	"os"
@@ -19,7 +19,7 @@ func TestBreathLetsThePolledRun(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	b, end := newBreath()
+	b, end := New()
 	defer end()
 	var read atomic.Int32
 	go func() {
@@ -42,9 +42,9 @@ func TestBreathLetsThePolledRun(t *testing.T) {
 	}
 	for n := range int32(100) {
 		wait(n, runtime.Gosched)
-		b.take() // until the reader waits in the poller
+		b.Take() // until the reader waits in the poller
 		w.Write([]byte{0})
-		breaths = append(breaths, wait(n+1, b.take))
+		breaths = append(breaths, wait(n+1, b.Take))
 	}
 	slices.Sort(breaths)
 	if most := breaths[50]; most > 10 {

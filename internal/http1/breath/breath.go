@@ -1,4 +1,6 @@
-package linelog
+// Package breath lets a goroutine that has much to do stop for a moment for all
+// others of its process.
+package breath
 
 import (
 	"os"
@@ -9,16 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// breath lets others run, with those whose sockets have become ready meanwhile:
+// Breath lets others run, with those whose sockets have become ready meanwhile:
 // runtime.Gosched has the network polled only when nobody else could run, which
-// the one who called it can.
-type breath struct {
+// the one who called it can. It is one goroutine's.
+type Breath struct {
 	raw  syscall.RawConn // of an eventfd(2); nil if there is none
 	made bool            // it has been made readable
 }
 
-func newBreath() (b *breath, end func()) {
-	b = &breath{}
+// New prepares to take breaths, until end is called.
+func New() (b *Breath, end func()) {
+	b = &Breath{}
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return b, func() {}
@@ -30,7 +33,9 @@ func newBreath() (b *breath, end func()) {
 	return b, func() { f.Close() }
 }
 
-func (b *breath) take() {
+// Take comes back when everybody has run who could, with at most a few who have
+// become able to since.
+func (b *Breath) Take() {
 	if b.raw != nil {
 		b.made = false
 		if b.raw.Read(b.ready) == nil {
@@ -42,7 +47,7 @@ func (b *breath) take() {
 
 // ready makes the eventfd readable, and is called again when the poller has seen
 // that.
-func (b *breath) ready(fd uintptr) (done bool) {
+func (b *Breath) ready(fd uintptr) (done bool) {
 	count, call := uint64(1), uintptr(unix.SYS_WRITE)
 	if b.made {
 		call = unix.SYS_READ
