@@ -126,11 +126,27 @@ func bench(ctx context.Context, o options) (err error) {
 	return failures(r)
 }
 
+// warm has each contestant serve a case for a second that isn't counted: until then
+// memory is new to a process, and so are the connections to its backend, and of one
+// second these are more than the slowest hundredth.
+func (n *network) warm(ctx context.Context, subjects []*subject, c kase, o options) error {
+	o.duration = time.Second
+	for _, s := range subjects {
+		if _, err := n.measure(ctx, s.in(c), c, o); err != nil && !errors.Is(err, errUnsupported) {
+			return fmt.Errorf("%s of %s: %w", c.name, s.name, err)
+		}
+	}
+	return nil
+}
+
 // run measures all cases, each several times, in turn.
 func (n *network) run(ctx context.Context, r *report.Report, subjects []*subject, o options) error {
 	for _, c := range cases {
 		if !chosen(o.cases, c.name) {
 			continue
+		}
+		if err := n.warm(ctx, subjects, c, o); err != nil {
+			return err
 		}
 		for round := range o.rounds {
 			fmt.Fprintf(os.Stderr, "bench/http: %s, round %d of %d; load average %s\n", c.name, round+1, o.rounds, load())
