@@ -50,7 +50,7 @@ func run(dir string) error {
 	}
 	replace := map[string]string{}
 	if ordered, ok := inOrder(source); ok {
-		changed := filepath.Join(dir, filepath.Base(poller))
+		changed := filepath.Join(dir, filepath.Base(poller)+".txt") // no package of the module that it may be in
 		if err := os.WriteFile(changed, ordered, 0o644); err != nil {
 			return err
 		}
