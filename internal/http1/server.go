@@ -124,6 +124,7 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 	defer s.untrack(l)
 	between, end := breath.New()
 	defer end()
+	more := 0 // handshakes that may begin before others have a turn
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -145,13 +146,23 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			return nil
 		}
 		go s.run(sc)
-		if c != nil {
-			// A handshake is hundreds of times as dear as a turn of a connection
-			// that is open. Of many that come at once, each lets those have one.
+		if c == nil {
+			continue
+		}
+		// A handshake is hundreds of times as dear as a turn of a connection that is
+		// open. Of many that come at once, each lets those have one; and where these
+		// are many, new ones have their part of the time all the same.
+		if more--; more <= 0 {
+			began := clock()
 			between.Take()
+			more = 1 + int(time.Duration(clock()-began)/perHandshake)
 		}
 	}
 }
+
+// perHandshake is the time of open connections' turns behind which another one is
+// accepted for TLS.
+const perHandshake = time.Millisecond
 
 // run serves a connection. One that rests is given another goroutine, whose stack
 // is small: that of a request's handling would stay as large as it has become.
