@@ -76,7 +76,7 @@ static __always_inline int pass(struct __sk_buff *skb, struct headers *h, struct
 
 	copy_mac(h->eth->h_dest, flow->dmac);
 	copy_mac(h->eth->h_source, router_mac);
-	if (flags & FLOW_TRANSLATED)
+	if (flags & FLOW_TRANSLATED || move) /* a balancer may send a packet on with the addresses that it has */
 		rewrite(skb, h, flow, proto, move);
 	return deliver(skb, ifindex);
 }
