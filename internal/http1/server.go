@@ -122,8 +122,12 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 		return nil
 	}
 	defer s.untrack(l)
-	between, end := breath.New()
-	defer end()
+	var between *breath.Breath
+	if c != nil {
+		var end func()
+		between, end = breath.New()
+		defer end()
+	}
 	more := 0 // handshakes that may begin before others have a turn
 	for {
 		conn, err := l.Accept()

@@ -4,8 +4,7 @@
 // Go's network poller takes the connections that are ready from epoll_wait(2) in
 // their order, and pushes their goroutines on a list that is popped at the same
 // end. With a full CPU, where dozens become ready at a time, who came first is
-// then served last, and may wait for all others twice: of the slowest hundredth
-// of a proxy's requests that is a fifth of the time. One line is another in the
+// then served last, and may wait for all others twice. One line is another in the
 // overlay. A program that is built without it does the same, less evenly.
 //
 //	go run ./scripts/poller-order bin/overlay
