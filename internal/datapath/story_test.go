@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"encoding/hex"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ func TestPlain(t *testing.T) {
 	data := tcp("10.0.0.10:40000", "10.0.0.20:80", "PA").with("hello")
 	w.expect(client, data.from(client), data.to(server), "now "+there+" of 1 2p 113b")
 	fin := tcp("10.0.0.10:40000", "10.0.0.20:80", "FA")
-	w.expect(client, fin.from(client), fin.to(server), "now "+there+" fin of 1 3p 167b")
+	w.expect(client, fin.from(client), fin.to(server), "now "+there+" fin of 1 3p 267b")
 	rst := tcp("10.0.0.20:80", "10.0.0.10:40000", "R")
 	w.expect(server, rst.from(server), rst.to(client), "now "+back+" rst replied of 2 2p 108b")
 	w.expect(client, syn.from(client), syn.to(server),
@@ -114,6 +115,27 @@ func TestLoadBalancer(t *testing.T) {
 	w.expect(target, same.from(target), tcp("10.0.0.100:"+port, "10.0.0.10:8080", "S").to(target),
 		"new tcp eni4 10.0.0.10:8080 > 10.0.0.100:8080 = eni4 10.0.0.100:"+port+" > 10.0.0.10:8080 idle 300 nat src dst of 4 1p 54b",
 		"new tcp eni4 10.0.0.10:8080 > 10.0.0.100:"+port+" = eni4 10.0.0.100:8080 > 10.0.0.10:8080 idle 300 reverse nat src dst of 4 0p 0b")
+}
+
+// TestProxiedInPlace has a receiver of a PROXY header at the address and port
+// that the client called, and a node at the client's address: nothing is to be
+// translated, but numbers are to be moved.
+func TestProxiedInPlace(t *testing.T) {
+	w := newWorld(t)
+	w.eni(client).Addresses[0], w.eni(target).Addresses[0] = addr("10.0.0.100"), addr("10.0.0.50")
+	w.leadTo("10.0.0.50:80")
+	w.tables.Listeners[0].Proxy = true
+	w.apply()
+	at := func(flags string, seq uint32) packet {
+		p := tcp("10.0.0.100:40000", "10.0.0.50:80", flags)
+		p.seq = seq
+		return p
+	}
+	w.run(client, at("S", 1000).from(client))
+	w.run(client, at("A", 1001).from(client)) // becomes the preamble
+	w.changed()
+	w.expect(client, at("PA", 1001).with("hello").from(client), at("PA", 1001+100).with("hello").to(target),
+		"now tcp eni1 10.0.0.100:40000 > 10.0.0.50:80 = eni4 10.0.0.100:40000 > 10.0.0.50:80 idle 300 src dst of 1 3p 267b")
 }
 
 func TestNAT(t *testing.T) {
@@ -211,6 +233,12 @@ func TestRefused(t *testing.T) {
 		{"ping a balancer", nil, client, icmp("10.0.0.10:1", "10.0.0.50:1", 8), nil, "no-listener of 1"},
 		{"no target", func(w *world) { w.tables.Listeners[0].Targets = 0 }, client, toEndpoint, &reset, "no-healthy-target of 1"},
 		{"target without an ENI", func(w *world) { w.eni(target).Addresses[0] = addr("10.0.0.11") }, client, toEndpoint, nil, "no-address of 1"},
+		{"a circle of balancers", func(w *world) {
+			back := *w.eni(endpoint)
+			back.Number, back.Network, back.Addresses = 10, 2, []netip.Addr{addr("10.0.0.60")}
+			w.tables.ENIs = append(w.tables.ENIs, back)
+			w.leadTo("10.0.0.60:80")
+		}, client, toEndpoint, nil, "too-many-hops of 1"},
 		{"balancer's egress rule", func(w *world) { w.eni(node).Egress = denyAll }, client, toEndpoint, nil, "sg-egress of 1"},
 		{"target's ingress rule", func(w *world) { w.eni(target).Ingress = denyAll }, client, toEndpoint, nil, "sg-ingress of 1"},
 		{"ingress rule", func(w *world) { w.eni(server).Ingress = denyAll }, client, toServer, nil, "sg-ingress of 1"},

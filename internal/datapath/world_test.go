@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -127,6 +128,17 @@ func (w *world) eni(number uint32) *tables.ENI {
 	}
 	w.Fatalf("the topology has no ENI %d", number)
 	return nil
+}
+
+// leadTo gives the balancer another target, in a set of another name: sets are
+// what their names say.
+func (w *world) leadTo(there string) {
+	w.tables.TargetSets[0].ID++
+	w.tables.TargetSets[0].Targets[0] = netip.MustParseAddrPort(there)
+	w.tables.Members[0].Target = w.tables.TargetSets[0].Targets[0]
+	for i := range w.tables.Listeners {
+		w.tables.Listeners[i].Targets = w.tables.TargetSets[0].ID
+	}
 }
 
 // Verdicts of the program, of linux/pkt_cls.h.

@@ -66,7 +66,7 @@ func TestProgramAgrees(t *testing.T) {
 	// Rare ones have fixtures of their own in package datapath.
 	for _, reason := range []bpf.DropReason{
 		bpf.DropNone, bpf.DropSpoofed, bpf.DropSGEgress, bpf.DropBlackhole, bpf.DropNoPublicAddress,
-		bpf.DropNoAddress, bpf.DropSGIngress, bpf.DropIdle, bpf.DropNoListener, bpf.DropUnrelated, bpf.DropTooManyHops,
+		bpf.DropNoAddress, bpf.DropSGIngress, bpf.DropIdle, bpf.DropNoListener, bpf.DropUnrelated,
 	} {
 		if k.seen[reason] == 0 {
 			t.Errorf("no packet met %s: the topologies are too poor", reason)
