@@ -51,12 +51,10 @@ func TestChain(t *testing.T) {
 	t.Run("10,000 requests over 64 connections", func(t *testing.T) { many(t, m, v1.URL+"/many", 10000, 64) })
 	t.Run("10 MB up and down", func(t *testing.T) { tenMegabytes(t, m, v1.URL) })
 	t.Run("each balancer tells of its client", func(t *testing.T) {
-		out := becomes(t, true, func() *exec.Cmd {
-			return client.curl(t.Context(), "http://"+a.Node+":8080/", "--local-port", "45678")
-		})
-		want := fmt.Sprintf("%s:45678 %s:8080 %s\n%s:45678 %s:8080", a.Node, address, endpoint, client.address, a.Node)
-		if strings.TrimSpace(out) != want {
-			t.Errorf("the headers say\n%s\nwant\n%s", out, want)
+		told, port := client.called(t, "http://"+a.Node+":8080/")
+		want := fmt.Sprintf("%s:%s %s:8080 %s\n%s:%s %s:8080", a.Node, port, address, endpoint, client.address, port, a.Node)
+		if told != want {
+			t.Errorf("the headers say\n%s\nwant\n%s", told, want)
 		}
 	})
 	t.Run("an established flow goes on under new tables, and ends with its target", func(t *testing.T) {

@@ -123,6 +123,18 @@ func becomes(t *testing.T, succeed bool, command func() *exec.Cmd) string {
 	return out
 }
 
+// called waits until a call from the host is answered, and says from which port
+// it was made. A port of the test's own would be taken for a minute after a call
+// that came too early.
+func (h *host) called(t *testing.T, url string) (answer, port string) {
+	t.Helper()
+	out := becomes(t, true, func() *exec.Cmd {
+		return h.curl(t.Context(), url, "--max-time", "5", "--write-out", "%{local_port}")
+	})
+	end := strings.LastIndexByte(out, '\n')
+	return strings.TrimSpace(out[:end+1]), out[end+1:]
+}
+
 // The slow part of a backend: what lies below it is sent at a bounded rate.
 const (
 	slowLocation = "location /slow/ { limit_rate 2m; sendfile_max_chunk 64k; }"
