@@ -27,7 +27,7 @@ func TestPlain(t *testing.T) {
 	data := tcp("10.0.0.10:40000", "10.0.0.20:80", "PA").with("hello")
 	w.expect(client, data.from(client), data.to(server), "now "+there+" of 1 2p 113b")
 	fin := tcp("10.0.0.10:40000", "10.0.0.20:80", "FA")
-	w.expect(client, fin.from(client), fin.to(server), "now "+there+" fin of 1 3p 267b")
+	w.expect(client, fin.from(client), fin.to(server), "now "+there+" fin of 1 3p 167b")
 	rst := tcp("10.0.0.20:80", "10.0.0.10:40000", "R")
 	w.expect(server, rst.from(server), rst.to(client), "now "+back+" rst replied of 2 2p 108b")
 	w.expect(client, syn.from(client), syn.to(server),
