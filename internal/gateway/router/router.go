@@ -1,9 +1,10 @@
 // Package router finds the route of a request. It is compiled once per
-// configuration; a look-up visits each node of the tree at most once and
+// configuration; a look-up visits each node of the tree at most twice and
 // allocates nothing but the parameters.
 package router
 
 import (
+	"iter"
 	"net/url"
 	"strings"
 
@@ -30,18 +31,31 @@ type Router struct {
 	rule     Rule
 	root     *node
 	fallback int // index of the default route; -1 if there is none
-	names    [][]string
 }
 
 type node struct {
-	literals map[string]*node
+	literals literals
 	param    *node
-	greedy   methods
-	leaf     methods
+	greedy   place
+	leaf     place
 }
 
-// methods are the routes that end at one place, by method.
-type methods map[string]int
+// literals are the nodes behind one whose segment is a text. Most have one at
+// most, which is found without a map.
+type literals struct {
+	text string
+	only *node
+	more map[string]*node // all of them, if there are several
+}
+
+// place holds the routes that end there: few, with a method each.
+type place []route
+
+type route struct {
+	method string
+	index  int
+	names  []string // of its path parameters
+}
 
 // Match is a route that was found.
 type Match struct {
@@ -58,7 +72,7 @@ type Match struct {
 // New compiles routes. Of two with the same method and path the later one
 // counts.
 func New(rule Rule, routes []config.Route) *Router {
-	r := &Router{rule: rule, root: &node{}, fallback: -1, names: make([][]string, len(routes))}
+	r := &Router{rule: rule, root: &node{}, fallback: -1}
 	for i := range routes {
 		if routes[i].Path == config.DefaultRoute {
 			r.fallback = i
@@ -69,148 +83,166 @@ func New(rule Rule, routes []config.Route) *Router {
 	return r
 }
 
-func (r *Router) add(index int, route *config.Route) {
+func (r *Router) add(index int, added *config.Route) {
 	at := r.root
 	greedy := false
-	for _, segment := range appendSegments(nil, route.Path) {
+	var names []string
+	for segment := range segments(added.Path) {
 		name, isParam := strings.CutPrefix(segment, "{")
 		switch {
 		case isParam && strings.HasSuffix(name, "+}"):
 			greedy = true
-			r.names[index] = append(r.names[index], strings.TrimSuffix(name, "+}"))
+			names = append(names, strings.TrimSuffix(name, "+}"))
 		case isParam && strings.HasSuffix(name, "}"):
-			r.names[index] = append(r.names[index], strings.TrimSuffix(name, "}"))
+			names = append(names, strings.TrimSuffix(name, "}"))
 			if at.param == nil {
 				at.param = &node{}
 			}
 			at = at.param
 		default:
-			if at.literals == nil {
-				at.literals = map[string]*node{}
-			}
-			literal := decode(segment)
-			if at.literals[literal] == nil {
-				at.literals[literal] = &node{}
-			}
-			at = at.literals[literal]
+			at = at.literals.add(decode(segment))
 		}
 	}
-	place := &at.leaf
+	end := &at.leaf
 	if greedy {
-		place = &at.greedy
+		end = &at.greedy
 	}
-	if *place == nil {
-		*place = methods{}
+	end.add(route{added.Method, index, names})
+}
+
+// add returns the node behind a text, which may be there already.
+func (l *literals) add(text string) *node {
+	if n := l.get(text); n != nil {
+		return n
 	}
-	(*place)[route.Method] = index
+	n := &node{}
+	switch {
+	case l.only == nil:
+		l.text, l.only = text, n
+		return n
+	case l.more == nil:
+		l.more = map[string]*node{l.text: l.only}
+	}
+	l.more[text] = n
+	return n
+}
+
+// get returns the node behind a text; nil if there is none.
+func (l *literals) get(text string) *node {
+	if l.more != nil {
+		return l.more[text]
+	}
+	if l.only != nil && l.text == text {
+		return l.only
+	}
+	return nil
+}
+
+func (p *place) add(r route) {
+	for i := range *p {
+		if (*p)[i].method == r.method {
+			(*p)[i] = r
+			return
+		}
+	}
+	*p = append(*p, r)
+}
+
+// choose prefers the method itself to ANY; nil if the place has neither.
+func (p place) choose(method string) (chosen *route) {
+	for i := range p {
+		switch r := &p[i]; r.method {
+		case method:
+			return r
+		case config.AnyMethod:
+			chosen = r
+		}
+	}
+	return chosen
 }
 
 // Find looks up a path as on the wire, beginning with "/", without the stage.
 // The match's values are appended to those given.
 func (r *Router) Find(method, path string, values []string) Match {
-	var few [16]string // as many as most paths have
-	s := search{router: r, method: method, segments: appendSegments(few[:0], path), values: &values}
+	rest := strings.TrimPrefix(path, "/")
+	s := search{rule: r.rule, method: method, escaped: strings.IndexByte(path, '%') >= 0, values: values}
+	found := false
 	if r.rule == RouteFirst {
-		if s.walk(r.root, 0, false) || s.walk(r.root, 0, true) {
-			return s.match()
-		}
-		if r.fallback >= 0 {
-			return Match{Route: r.fallback, Values: append(values, strings.TrimPrefix(path, "/")), Greedy: true}
+		found = s.walk(r.root, rest, rest == "", false)
+	}
+	if !found && !s.walk(r.root, rest, rest == "", true) {
+		if r.rule == RouteFirst && r.fallback >= 0 {
+			return Match{Route: r.fallback, Values: append(values, rest), Greedy: true}
 		}
 		return Match{Route: -1}
 	}
-	if s.walk(r.root, 0, true) {
-		return s.match()
+	if s.found == nil {
+		return Match{Route: -1} // the resource has other methods
 	}
-	return Match{Route: -1}
+	return Match{Route: s.found.index, Names: s.found.names, Values: s.values, Greedy: s.greedy}
 }
 
 // search is the state of one look-up.
 type search struct {
-	router   *Router
-	method   string
-	segments []string
-	values   *[]string // apart, so that the segments need not be allocated
-	found    methods
-	greedy   bool
+	rule    Rule
+	method  string
+	escaped bool // something in the path is
+	values  []string
+	found   *route
+	greedy  bool
 }
 
-// walk descends from a node at the i-th segment and stops at the first place
-// that takes the request.
-func (s *search) walk(n *node, i int, greedy bool) bool {
-	if s.ends(i) && s.takes(n.leaf) {
-		s.found, s.greedy = n.leaf, false
+// walk descends from a node with what is left of the path, unless that has
+// ended, and stops at the first place that takes the request.
+func (s *search) walk(n *node, path string, ended, greedy bool) bool {
+	if (ended || s.rule == ResourceFirst && path == "") && s.takes(n.leaf, false) {
 		return true
 	}
-	if i == len(s.segments) {
+	if ended {
 		return false
 	}
-	segment := s.segments[i]
-	if next := n.literals[decode(segment)]; next != nil && s.walk(next, i+1, greedy) {
+	segment, rest, more := strings.Cut(path, "/")
+	literal := segment
+	if s.escaped {
+		literal = decode(segment)
+	}
+	if next := n.literals.get(literal); next != nil && s.walk(next, rest, !more, greedy) {
 		return true
 	}
 	if n.param != nil && segment != "" {
-		*s.values = append(*s.values, segment)
-		if s.walk(n.param, i+1, greedy) {
+		s.values = append(s.values, segment)
+		if s.walk(n.param, rest, !more, greedy) {
 			return true
 		}
-		*s.values = (*s.values)[:len(*s.values)-1]
+		s.values = s.values[:len(s.values)-1]
 	}
-	if greedy && s.takes(n.greedy) {
-		if rest := strings.Join(s.segments[i:], "/"); rest != "" {
-			*s.values = append(*s.values, rest)
-			s.found, s.greedy = n.greedy, true
-			return true
-		}
+	if greedy && path != "" && s.takes(n.greedy, true) {
+		s.values = append(s.values, path)
+		return true
 	}
 	return false
 }
 
-// ends tells whether the path ends before the i-th segment.
-func (s *search) ends(i int) bool {
-	left := s.segments[i:]
-	return len(left) == 0 || s.router.rule == ResourceFirst && len(left) == 1 && left[0] == ""
-}
-
 // takes tells whether a place takes the request by the router's rule.
-func (s *search) takes(m methods) bool {
-	if s.router.rule == ResourceFirst {
-		return len(m) > 0
+func (s *search) takes(p place, greedy bool) bool {
+	if len(p) == 0 {
+		return false
 	}
-	_, ok := m.choose(s.method)
-	return ok
+	chosen := p.choose(s.method)
+	if chosen == nil && s.rule == RouteFirst {
+		return false
+	}
+	s.found, s.greedy = chosen, greedy
+	return true
 }
 
-func (s *search) match() Match {
-	index, ok := s.found.choose(s.method)
-	if !ok {
-		return Match{Route: -1}
-	}
-	return Match{Route: index, Names: s.router.names[index], Values: *s.values, Greedy: s.greedy}
-}
-
-// choose prefers the method itself to ANY.
-func (m methods) choose(method string) (int, bool) {
-	if i, ok := m[method]; ok {
-		return i, true
-	}
-	i, ok := m[config.AnyMethod]
-	return i, ok
-}
-
-// appendSegments appends the segments of a path. The root has none.
-func appendSegments(segments []string, path string) []string {
+// segments are those of a path. The root has none.
+func segments(path string) iter.Seq[string] {
 	path = strings.TrimPrefix(path, "/")
 	if path == "" {
-		return segments
+		return func(func(string) bool) {}
 	}
-	for {
-		segment, rest, more := strings.Cut(path, "/")
-		segments = append(segments, segment)
-		if path = rest; !more {
-			return segments
-		}
-	}
+	return strings.SplitSeq(path, "/")
 }
 
 // decode unescapes a segment, so that no spelling of a literal is taken for

@@ -107,7 +107,7 @@ func naive(rule Rule, rs []config.Route, method, path string) int {
 		class  []int
 	}
 	var found []candidate
-	segments := appendSegments(nil, path)
+	parts := slices.Collect(segments(path))
 	for i, r := range rs {
 		if r.Path == config.DefaultRoute {
 			continue
@@ -116,28 +116,28 @@ func naive(rule Rule, rs []config.Route, method, path string) int {
 			continue
 		}
 		c := candidate{index: i}
-		pattern := appendSegments(nil, r.Path)
+		pattern := slices.Collect(segments(r.Path))
 		ok := true
 		for j, p := range pattern {
 			k := class(p)
 			c.class = append(c.class, k)
 			if k == 2 {
 				c.greedy = true
-				ok = ok && j < len(segments) && strings.Join(segments[j:], "/") != ""
+				ok = ok && j < len(parts) && strings.Join(parts[j:], "/") != ""
 				break
 			}
-			if j >= len(segments) {
+			if j >= len(parts) {
 				ok = false
 				break
 			}
-			decoded, _ := url.PathUnescape(segments[j])
-			if k == 0 && decoded != p || k == 1 && segments[j] == "" {
+			decoded, _ := url.PathUnescape(parts[j])
+			if k == 0 && decoded != p || k == 1 && parts[j] == "" {
 				ok = false
 				break
 			}
 		}
-		left := len(segments) - len(pattern)
-		if rule == ResourceFirst && left == 1 && segments[len(segments)-1] == "" {
+		left := len(parts) - len(pattern)
+		if rule == ResourceFirst && left == 1 && parts[len(parts)-1] == "" {
 			left = 0
 		}
 		if ok && (c.greedy || left == 0) {
