@@ -40,6 +40,7 @@ type clientConn struct {
 	in         *input
 	kept       bool  // it has served a request before
 	since      int64 // when it came to be unused, by clock
+	taken      int64 // when it was taken last, by clock
 	exchanging *exchange
 
 	reading, writing patience
@@ -166,7 +167,7 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 		// What can't be sent again must not be sent on a connection that the
 		// server has closed already. Without a body to stream, the exchange
 		// looks itself.
-		if cc.unused() < c.IdleTimeout && (r.Body == nil || cc.quiet()) {
+		if cc.taken = clock(); cc.unused(cc.taken) < c.IdleTimeout && (r.Body == nil || cc.quiet()) {
 			return cc, 0, nil
 		}
 		drop(cc)
@@ -184,6 +185,7 @@ func (c *Client) take(ctx context.Context, key string, r *Request) (cc *clientCo
 		}
 		return nil, 0, err
 	}
+	cc.taken = clock()
 	return cc, time.Since(start), nil
 }
 
@@ -231,10 +233,10 @@ func (c *Client) sweep() {
 	defer func() { drop(old...) }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var next time.Duration
+	now, next := clock(), time.Duration(0)
 	for key, l := range c.idle {
 		list, n := *l, 0
-		for n < len(list) && list[n].unused() >= c.IdleTimeout {
+		for n < len(list) && list[n].unused(now) >= c.IdleTimeout {
 			n++
 		}
 		old = append(old, list[:n]...)
@@ -243,7 +245,7 @@ func (c *Client) sweep() {
 			continue
 		}
 		*l = slices.Clone(list[n:])
-		if wait := c.IdleTimeout - list[n].unused(); next == 0 || wait < next {
+		if wait := c.IdleTimeout - list[n].unused(now); next == 0 || wait < next {
 			next = wait
 		}
 	}
@@ -295,8 +297,8 @@ func (c *Client) abortion() error {
 	return c.aborted
 }
 
-// unused is for how long it has been kept.
-func (cc *clientConn) unused() time.Duration { return time.Duration(clock() - cc.since) }
+// unused is for how long it has been kept at a time by clock.
+func (cc *clientConn) unused(now int64) time.Duration { return time.Duration(now - cc.since) }
 
 // quiet tells whether a kept connection has nothing to read.
 func (cc *clientConn) quiet() (open bool) {

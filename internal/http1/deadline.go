@@ -11,17 +11,17 @@ type patience struct {
 }
 
 // allow gives the direction a time from now on; 0 is without end.
-func (p *patience) allow(d time.Duration) {
-	if d != 0 {
-		p.allowAt(clock(), d)
-	} else if p.until != 0 {
-		p.until = 0
-		p.set(time.Time{})
-	}
-}
+func (p *patience) allow(d time.Duration) { p.allowAt(clock(), d) }
 
-// allowAt gives the direction a time from now on, which is known by clock.
+// allowAt does so where now is known by clock.
 func (p *patience) allowAt(now int64, d time.Duration) {
+	if d == 0 {
+		if p.until != 0 {
+			p.until = 0
+			p.set(time.Time{})
+		}
+		return
+	}
 	if left := time.Duration(p.until - now); p.until == 0 || left < d || left > d+d/4 {
 		p.restart(d + d/8)
 	}

@@ -211,19 +211,20 @@ func (x *exchange) sendAndAwait() error {
 		first = lookAgain
 	}
 	x.wait = first
-	err := x.readSocket()
+	err := x.readSocket(x.cc.taken)
 	if first == all || x.sendErr != nil || !errors.Is(err, os.ErrDeadlineExceeded) || x.interrupted.Load() {
 		return err
 	}
 	if x.wait = 0; all > 0 {
 		x.wait = all - first
 	}
-	return x.readSocket()
+	return x.readSocket(clock())
 }
 
-func (x *exchange) readSocket() error {
+// readSocket waits for the response from a time on that is known by clock.
+func (x *exchange) readSocket(now int64) error {
 	// A deadline of the request before may have passed meanwhile.
-	if err := x.cc.beforeRead(); err != nil {
+	if err := x.cc.waitFrom(now); err != nil {
 		return err
 	}
 	if err := x.cc.in.raw.Read(x.cc.onReadable); err != nil {
@@ -314,11 +315,14 @@ func (x *exchange) await() error {
 	}
 }
 
-// beforeRead is called before each read of the connection. An interruption must
-// not be undone by the deadline that is set.
-func (cc *clientConn) beforeRead() error {
+// beforeRead is called before each read of the connection.
+func (cc *clientConn) beforeRead() error { return cc.waitFrom(clock()) }
+
+// waitFrom sets the time for the next piece of the response. An interruption
+// must not be undone by the deadline that is set.
+func (cc *clientConn) waitFrom(now int64) error {
 	x := cc.exchanging
-	cc.reading.allow(x.wait)
+	cc.reading.allowAt(now, x.wait)
 	if x.interrupted.Load() {
 		return os.ErrDeadlineExceeded
 	}
