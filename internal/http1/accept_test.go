@@ -25,10 +25,9 @@ func (l *counted) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// With one CPU, whoever waits for a socket that becomes readable while many new
-// connections wait for TLS's handshake has his turn before all of them.
-func TestHandshakesLeaveOthersTheirTurn(t *testing.T) {
-	const clients, sixth = 100, 6
+// queued is a listener at which that many clients wait to be accepted.
+func queued(t *testing.T, clients int) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +37,32 @@ func TestHandshakesLeaveOthersTheirTurn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 	}
+	return l
+}
+
+// serveTLS serves connections that say nothing until the function it returns is
+// called. It calls accepted behind each.
+func serveTLS(t *testing.T, l net.Listener, accepted func()) (stop func()) {
+	s := NewServer(func(context.Context, *Request) *Response { return nil }, Options{})
+	served := make(chan error)
+	go func() { served <- s.ServeTLS(&counted{l, accepted}, &tls.Config{}) }()
+	return func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // handshakes are cut off
+		s.Shutdown(ctx)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// With one CPU, whoever waits for a socket that becomes readable while many new
+// connections wait for TLS's handshake has his turn before all of them.
+func TestHandshakesLeaveOthersTheirTurn(t *testing.T) {
+	const clients, sixth = 100, 6
+	l := queued(t, clients)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -56,15 +79,11 @@ func TestHandshakesLeaveOthersTheirTurn(t *testing.T) {
 		}
 		turn <- accepted.Load()
 	}()
-	s := NewServer(func(context.Context, *Request) *Response { return nil }, Options{})
-	served := make(chan error)
-	go func() {
-		served <- s.ServeTLS(&counted{l, func() {
-			if accepted.Add(1) == sixth {
-				w.Write([]byte{0})
-			}
-		}}, &tls.Config{})
-	}()
+	defer serveTLS(t, l, func() {
+		if accepted.Add(1) == sixth {
+			w.Write([]byte{0})
+		}
+	})()
 	select {
 	case at := <-turn:
 		if at > sixth+20 {
@@ -73,10 +92,41 @@ func TestHandshakesLeaveOthersTheirTurn(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("it never came")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // handshakes are cut off
-	s.Shutdown(ctx)
-	if err := <-served; err != nil {
-		t.Error(err)
+}
+
+// With one CPU that others keep busy, new connections are accepted as fast as it
+// takes many turns of these: one behind each would be left to starve.
+func TestLongTurnsLetMoreHandshakesBegin(t *testing.T) {
+	const clients, turnTime = 100, 8 * time.Millisecond
+	l := queued(t, clients)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var accepted, turns atomic.Int32
+	all, over := make(chan int32, 1), make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			for began := time.Now(); time.Since(began) < turnTime; {
+			}
+			turns.Add(1)
+			runtime.Gosched()
+		}
+	}()
+	defer serveTLS(t, l, func() {
+		if accepted.Add(1) == clients {
+			all <- turns.Load()
+		}
+	})()
+	select {
+	case n := <-all:
+		if n > clients/2 {
+			t.Errorf("%d connections were accepted in %d turns of somebody else", clients, n)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatalf("only %d were accepted", accepted.Load())
 	}
 }
