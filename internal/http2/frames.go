@@ -114,24 +114,31 @@ func (c *conn) readSettings(h frameHeader) error {
 	if err := c.costs(1); err != nil {
 		return err
 	}
+	type setting struct {
+		id    uint16
+		value uint32
+	}
+	settings := make([]setting, 0, 8) // as many as most have; no more than a frame's
 	for range h.length / settingSize {
 		b, err := c.in.take(settingSize)
 		if err != nil {
 			return err
 		}
-		c.mu.Lock()
-		err = c.set(binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[2:]))
-		c.mu.Unlock()
-		if err != nil {
-			return err
-		}
+		settings = append(settings, setting{binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[2:])})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.settled = true
 	if err := c.awaitRoom(); err != nil {
 		return err
 	}
+	// The acknowledgement goes out before anything that they allow (RFC 9113,
+	// section 6.5.3).
+	for _, s := range settings {
+		if err := c.set(s.id, s.value); err != nil {
+			return err
+		}
+	}
+	c.settled = true
 	b := c.room(frameHeaderSize)
 	*b = appendFrame(*b, 0, frameSettings, flagAck, 0)
 	c.flushSoon()

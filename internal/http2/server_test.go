@@ -235,6 +235,28 @@ func TestWindows(t *testing.T) {
 
 // A response's fields may need more than one frame, and begin with what the
 // client waits for after it has made the table smaller.
+// What new settings allow comes behind their acknowledgement, however many there
+// are.
+func TestSettingsAreAcknowledgedFirst(t *testing.T) {
+	p := connect(t, hello, http1.Options{})
+	p.check(p.frames.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0}))
+	p.request(1, true)
+	p.status(1)
+	settings := []xhttp2.Setting{{ID: xhttp2.SettingInitialWindowSize, Val: 5}}
+	for len(settings) < maxFrame/settingSize {
+		settings = append(settings, xhttp2.Setting{ID: xhttp2.SettingMaxHeaderListSize, Val: 1 << 20})
+	}
+	p.check(p.frames.WriteSettings(settings...))
+	f, err := p.frames.ReadFrame()
+	p.check(err)
+	if s, ok := f.(*xhttp2.SettingsFrame); !ok || !s.IsAck() {
+		t.Errorf("first came %v", f)
+	}
+	if body := p.body(1); body != "hello" {
+		t.Errorf("the body is %q", body)
+	}
+}
+
 func TestLargeHeader(t *testing.T) {
 	value := strings.Repeat("y", maxFrame)
 	p := connect(t, func(context.Context, *Request) *http1.Response {
