@@ -143,9 +143,9 @@ func TestWaitOnDropKeepsWaitingAndNamesTheCause(t *testing.T) {
 	var asked atomic.Int64
 	drop := Explanation{Verdict: "nacl", Cause: "denied", Definitive: true}
 	p := NewPool(link(silent(t)), false, Options{Dialing: Dialing{Explain: explainer(drop, &asked), ExplainAfter: 5 * time.Millisecond, WaitOnDrop: true}})
+	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, ErrTimeout)
 	defer cancel()
-	start := time.Now()
 	_, err := p.Do(ctx, get())
 	if err == nil || err.Kind != Timeout || err.Error() != "nacl: denied" {
 		t.Fatalf("error %v", err)
