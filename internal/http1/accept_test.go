@@ -94,8 +94,8 @@ func TestHandshakesLeaveOthersTheirTurn(t *testing.T) {
 	}
 }
 
-// With one CPU that others keep busy, new connections are accepted as fast as it
-// takes many turns of these: one behind each would be left to starve.
+// With one CPU that others keep busy, several new connections are accepted behind
+// each of their long turns: with one behind each they would starve.
 func TestLongTurnsLetMoreHandshakesBegin(t *testing.T) {
 	const clients, turnTime = 100, 8 * time.Millisecond
 	l := queued(t, clients)
