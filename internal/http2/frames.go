@@ -111,9 +111,6 @@ func (c *conn) readSettings(h frameHeader) error {
 	case h.has(flagAck):
 		return nil
 	}
-	if err := c.costs(1); err != nil {
-		return err
-	}
 	type setting struct {
 		id    uint16
 		value uint32
@@ -128,7 +125,7 @@ func (c *conn) readSettings(h frameHeader) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.awaitRoom(); err != nil {
+	if err := c.reading(1); err != nil {
 		return err
 	}
 	// The acknowledgement goes out before anything that they allow (RFC 9113,
