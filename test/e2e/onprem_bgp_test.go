@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	dxtypes "github.com/aws/aws-sdk-go-v2/service/directconnect/types"
 
@@ -88,14 +89,14 @@ func TestBGP(t *testing.T) {
 		backWay(first)
 	})
 	t.Run("the BGP process is killed", func(t *testing.T) {
-		before := []string{o.uptime(first), o.uptime(second)}
+		before := []time.Time{o.uptime(first), o.uptime(second)}
 		kill(t, "bgp", processes(t, m)["bgp"])
 		if err := machine.Until(t.Context(), patience, func() (bool, string, error) {
 			if got := o.learned(); !slices.Equal(got, []string{machine.OnPremises}) {
 				return false, "", fmt.Errorf("routes %v while the process is away", got)
 			}
-			now := []string{o.uptime(first), o.uptime(second)}
-			return now[0] != before[0] && now[1] != before[1], fmt.Sprintf("the router's sessions are of %v", now), nil
+			now := []time.Time{o.uptime(first), o.uptime(second)}
+			return isAnew(before[0], now[0]) && isAnew(before[1], now[1]), fmt.Sprintf("the router's sessions are of %v", now), nil
 		}); err != nil {
 			t.Fatal(err)
 		}
