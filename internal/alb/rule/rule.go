@@ -18,9 +18,10 @@ type Rules []conditions
 type conditions []condition
 
 // condition tells whether it holds for a request.
-type condition func(*subject) bool
+type condition func(subject) bool
 
-// subject is a request, and what of it is compared with many rules.
+// subject is a request, and what of it is compared with many rules. It is passed
+// by value, in registers: it would be allocated for each request otherwise.
 type subject struct {
 	*message.Request
 	name string // its host without the port
@@ -49,14 +50,14 @@ func (rs Rules) Find(r *message.Request) int {
 	}
 	s := subject{r, Hostname(r.Host), normalized(r.Path)}
 	for i, rule := range rs {
-		if rule.hold(&s) {
+		if rule.hold(s) {
 			return i
 		}
 	}
 	return -1
 }
 
-func (cs conditions) hold(s *subject) bool {
+func (cs conditions) hold(s subject) bool {
 	for _, c := range cs {
 		if !c(s) {
 			return false
@@ -73,17 +74,17 @@ func compile(c config.Condition) (condition, error) {
 		hosts := newPatterns(c.Values, true)
 		// Expressions see the port too.
 		regexes, err := newRegexes(c.Regex, "(?i)")
-		return func(s *subject) bool {
+		return func(s subject) bool {
 			return matchAny(hosts, s.name) || regexAny(regexes, s.Host)
 		}, err
 	case config.PathPattern:
 		paths := newPatterns(c.Values, false)
 		regexes, err := newRegexes(c.Regex, "")
-		return func(s *subject) bool {
+		return func(s subject) bool {
 			return matchAny(paths, s.path) || regexAny(regexes, s.path)
 		}, err
 	case config.RequestMethod:
-		return func(s *subject) bool { return slices.Contains(c.Values, s.Method) }, nil
+		return func(s subject) bool { return slices.Contains(c.Values, s.Method) }, nil
 	case config.HTTPHeader:
 		return headerCondition(c)
 	case config.QueryString:
@@ -98,7 +99,7 @@ func headerCondition(c config.Condition) (condition, error) {
 	values := newPatterns(c.Values, true)
 	regexes, err := newRegexes(c.Regex, "")
 	holds := func(value string) bool { return matchAny(values, value) || regexAny(regexes, value) }
-	return func(s *subject) bool {
+	return func(s subject) bool {
 		for _, f := range s.Header {
 			if strings.EqualFold(f.Name, c.HeaderName) && holds(f.Value) {
 				return true
@@ -120,7 +121,7 @@ func queryCondition(pairs []config.QueryPair) condition {
 	for i, p := range pairs {
 		compiled[i] = queryPair{p.Key == "", newPattern(p.Key, true), newPattern(p.Value, true)}
 	}
-	return func(s *subject) bool {
+	return func(s subject) bool {
 		for parameter := range strings.SplitSeq(s.Query, "&") {
 			if parameter == "" {
 				continue
@@ -138,7 +139,7 @@ func queryCondition(pairs []config.QueryPair) condition {
 }
 
 func sourceCondition(sources []netip.Prefix) condition {
-	return func(s *subject) bool {
+	return func(s subject) bool {
 		client := s.Client.Addr().Unmap()
 		return slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(client) })
 	}
