@@ -67,7 +67,7 @@ func (b *Balancer) begin(r *message.Request) *exchange {
 	x, _ := b.exchanges.Get().(*exchange)
 	if x == nil {
 		x = new(exchange)
-		x.answered = x.done
+		x.answered, x.out.Texts = x.done, &x.texts
 	}
 	x.balancer, x.snapshot, x.request, x.start, x.priority = b, b.current.Load(), r, time.Now(), noRule
 	return x
@@ -82,6 +82,7 @@ func (x *exchange) recycle() {
 	}
 	b := x.balancer
 	x.out.Reset()
+	x.texts.Reset()
 	x.progress = progress{}
 	b.exchanges.Put(x)
 }

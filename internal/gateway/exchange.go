@@ -17,8 +17,8 @@ import (
 // it. It implements mapping.Values.
 type exchange struct {
 	progress
-	out      upstream.Request // to the backend
-	texts    http1.Texts
+	out      upstream.Request            // to the backend
+	texts    http1.Texts                 // of strings that end with it
 	answered func(sent int64, err error) // is done
 }
 
@@ -84,7 +84,7 @@ func (g *Gateway) begin(r *message.Request) *exchange {
 	x, _ := g.exchanges.Get().(*exchange)
 	if x == nil {
 		x = new(exchange)
-		x.answered = x.done
+		x.answered, x.out.Texts = x.done, &x.texts
 	}
 	x.gateway, x.snapshot, x.request, x.method = g, g.current.Load(), r, r.Method
 	x.start = time.Now()
@@ -100,6 +100,7 @@ func (x *exchange) recycle() {
 	}
 	g := x.gateway
 	x.out.Reset()
+	x.texts.Reset()
 	x.progress = progress{}
 	g.exchanges.Put(x)
 }

@@ -28,8 +28,8 @@ var w3c propagation.TraceContext
 // carrier is a header as w3c reads it.
 type carrier struct{ *message.Header }
 
-// Get joins the lists of tracestate. Of traceparent there must be one. The copy
-// lets the request's header go, which a span outlives.
+// Get joins the lists of tracestate. Of traceparent there must be one. It is a
+// copy; see exported.
 func (c carrier) Get(name string) string { return strings.Clone(strings.Join(c.Values(name), ",")) }
 
 func (c carrier) Keys() []string { return nil }
@@ -106,20 +106,19 @@ func textOf(key, value string) attribute.KeyValue { return attribute.String(key,
 const maxText = 1 << 10
 
 // exported is a text for a span. What clients send may be no UTF-8, of which one
-// text would spoil a whole batch. It is a copy, so that spans that wait do not
-// keep whole headers.
+// text would spoil a whole batch. It is a copy: spans outlive what they tell of.
 func exported(s string) string {
 	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), maxText)]), "\ufffd")
 }
 
 // spanName has no word of the client's: methods that routes don't know are
-// "HTTP", as the conventions have it.
+// "HTTP", as the conventions have it. It is a copy; see exported.
 func spanName(method, route string) string {
 	if !isMethod(method) {
 		method = "HTTP"
 	}
 	if route == "" {
-		return method
+		return strings.Clone(method)
 	}
 	return method + " " + route
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -49,7 +50,7 @@ type clientConn struct {
 
 // dial opens a connection.
 func (c *Client) dial(ctx context.Context, key string) (*clientConn, error) {
-	cc := &clientConn{client: c, key: key}
+	cc := &clientConn{client: c, key: strings.Clone(key)} // which outlives the request that it is of
 	ctx, cc.giveUp = context.WithCancel(ctx)
 	defer cc.giveUp()
 	c.mu.Lock()
@@ -62,7 +63,7 @@ func (c *Client) dial(ctx context.Context, key string) (*clientConn, error) {
 	}
 	c.open[cc] = struct{}{}
 	c.mu.Unlock()
-	conn, err := c.Dial(ctx, key)
+	conn, err := c.Dial(ctx, cc.key)
 	if err == nil {
 		conn = Socket(conn)
 		cc.in = newInput(conn, largeInputs)
@@ -352,14 +353,14 @@ func (cc *clientConn) exchange(ctx context.Context, r *Request, spent time.Durat
 			return nil, false, refuse(502, "a response that is not HTTP")
 		}
 		head, err := cc.in.head(cc.client.HeadLimit)
-		if err == nil && head == "" {
+		if err == nil && len(head) == 0 {
 			err = refuse(502, "an empty line in the place of a response")
 		}
 		if err != nil {
 			return nil, false, err
 		}
 		response := &x.response
-		minor, err := parseResponse(response, head, x.fields[:0])
+		minor, err := parseResponse(response, r.Texts.Of(head), x.fields[:0])
 		if err != nil {
 			return nil, false, err
 		}

@@ -13,7 +13,8 @@
 // of which does something: the goroutine waits for a socket within the callback
 // of its syscall.RawConn, so that no read is tried before there is something to
 // read. Deadlines and timers are set anew only when they have become too short.
-// A message's head is one string, of which its fields are parts. A connection
+// A message's head is one string, of which its fields are parts, in memory that is
+// used again when the message has been dealt with; see Texts. A connection
 // without TLS that waits for a request holds no buffer, and after a while has a
 // new goroutine, whose stack is small.
 package http1

@@ -26,14 +26,11 @@ type inputs struct {
 var smallInputs, largeInputs = newInputs(8 << 10), newInputs(32 << 10)
 
 func newInputs(size int) *inputs {
-	return &inputs{size, sync.Pool{New: func() any { return &buffer{b: make([]byte, size)} }}}
+	return &inputs{size, sync.Pool{New: func() any { return &buffer{make([]byte, size)} }}}
 }
 
-// buffer is one of them, with memory for the heads that are read into it.
-type buffer struct {
-	b     []byte
-	texts Texts
-}
+// buffer is one of them.
+type buffer struct{ b []byte }
 
 // putInput gives a buffer back to where it is from.
 func putInput(buf *buffer) {
@@ -50,7 +47,7 @@ func larger(buf []byte, limit int) *buffer {
 	if len(buf) < largeInputs.size && largeInputs.size <= limit {
 		return largeInputs.pool.Get().(*buffer)
 	}
-	return &buffer{b: make([]byte, min(limit, 2*len(buf)))}
+	return &buffer{make([]byte, min(limit, 2*len(buf)))}
 }
 
 // input reads a connection through a buffer, which it holds only while
@@ -189,10 +186,10 @@ func (in *input) readConn(p []byte) (int, error) {
 	return in.conn.Read(p)
 }
 
-// head reads up to and with the first empty line. It fails with a *Refusal of
-// status 431 above the limit in bytes, and with io.ErrUnexpectedEOF if the
-// connection ends in between.
-func (in *input) head(limit int) (string, error) {
+// head reads up to and with the first empty line, and returns it all; see scan. It
+// fails with a *Refusal of status 431 above the limit in bytes, and with
+// io.ErrUnexpectedEOF if the connection ends in between.
+func (in *input) head(limit int) ([]byte, error) {
 	for {
 		head, whole, err := in.scan(limit)
 		if whole || err != nil {
@@ -201,19 +198,20 @@ func (in *input) head(limit int) (string, error) {
 		if err := in.fill(limit); err != nil {
 			switch {
 			case errors.Is(err, errFull):
-				return "", errHead(limit)
+				return nil, errHead(limit)
 			case errors.Is(err, io.EOF):
-				return "", io.ErrUnexpectedEOF
+				return nil, io.ErrUnexpectedEOF
 			}
-			return "", err
+			return nil, err
 		}
 	}
 }
 
 // scan takes a head off what was read if it is whole. It goes on where it
 // stopped the last time. In a head there are no control characters but tabs and
-// the lines' ends.
-func (in *input) scan(limit int) (head string, whole bool, err error) {
+// the lines' ends; an empty line in its place is an empty head. It is valid until
+// the next read, or the release.
+func (in *input) scan(limit int) (head []byte, whole bool, err error) {
 	data := in.buf.b[in.r:in.w]
 	for {
 		i := control(data, in.scanned)
@@ -224,15 +222,15 @@ func (in *input) scan(limit int) (head string, whole bool, err error) {
 		if in.scanned = i; i+1 >= len(data) && (i == len(data) || data[i] == '\r') {
 			// A longer head than the limit is told from one that ends there.
 			if len(data) >= limit {
-				return "", false, errHead(limit)
+				return nil, false, errHead(limit)
 			}
-			return "", false, nil
+			return nil, false, nil
 		}
 		if data[i] == '\n' {
-			return "", false, refuse(400, "a line that ends without CR")
+			return nil, false, refuse(400, "a line that ends without CR")
 		}
 		if data[i] != '\r' || data[i+1] != '\n' {
-			return "", false, errControl
+			return nil, false, errControl
 		}
 		in.scanned = i + len("\r\n")
 		if i > in.begun {
@@ -245,14 +243,13 @@ func (in *input) scan(limit int) (head string, whole bool, err error) {
 			// One empty line before a request is passed over (RFC 9112,
 			// section 2.2).
 			in.r += size
-			return "", true, nil
+			return nil, true, nil
 		}
 		if size > limit {
-			return "", false, errHead(limit)
+			return nil, false, errHead(limit)
 		}
-		head = in.buf.texts.Of(data[:size])
 		in.r += size
-		return head, true, nil
+		return data[:size], true, nil
 	}
 }
 

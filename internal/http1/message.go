@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Request is a request, received or to be sent. A received one is valid until
-// the response has been sent and its Done been called.
+// Request is a request, received or to be sent. A received one, with all its
+// strings, is valid until the response has been sent and its Done been called.
 type Request struct {
 	Method string
 	// Target is the request target as on the wire: in origin-form, in
@@ -45,11 +45,15 @@ type Request struct {
 	// over for the protocol that the Upgrade field names. A Connection field of
 	// its own is added.
 	Switch bool
-	// Room, of a request to be sent, is memory for its exchange; nil has some
-	// allocated.
-	Room *Room
+	// Room, of a request to be sent, is memory for its exchange, and Texts for the
+	// strings of the response; nil has some allocated.
+	Room  *Room
+	Texts *Texts
 	// Conn is the connection that a received request came on.
 	Conn *Conn
+	// Memory, of a received request, is the handler's own: it finds there what it
+	// left, of whichever request before.
+	Memory any
 }
 
 // Conn is a connection of a server.

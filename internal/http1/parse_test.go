@@ -34,11 +34,11 @@ func read(in *input) (*Request, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if head == "" {
+	if len(head) == 0 {
 		return nil, nil, refuse(400, "an empty line")
 	}
 	r := &Request{}
-	if err := parseRequest(r, head, nil); err != nil {
+	if err := parseRequest(r, string(head), nil); err != nil {
 		return nil, nil, err
 	}
 	f, err := frameRequest(r)
@@ -249,11 +249,11 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		head, err := in.head(64 << 10)
-		if err != nil || head == "" {
+		if err != nil || len(head) == 0 {
 			return
 		}
 		ours := &Response{}
-		minor, err := parseResponse(ours, head, nil)
+		minor, err := parseResponse(ours, string(head), nil)
 		if err != nil || ours.Status < 200 {
 			return
 		}

@@ -188,8 +188,8 @@ func (c *serverConn) awaitHead() {
 
 // begin reads a request's head. One empty line may come before it (RFC 9112,
 // section 2.2).
-func (c *serverConn) begin(head string) (begun bool, err error) {
-	if head == "" {
+func (c *serverConn) begin(head []byte) (begun bool, err error) {
+	if len(head) == 0 {
 		if c.blank {
 			return false, refuse(400, "empty lines in the place of a request")
 		}
@@ -197,11 +197,12 @@ func (c *serverConn) begin(head string) (begun bool, err error) {
 		return false, nil
 	}
 	c.blank = false
-	c.request = Request{Conn: &c.conn}
-	if err := parseRequest(&c.request, head, c.fields[:0]); err != nil {
+	r := requests.Get().(*received)
+	c.request, r.Conn = r, &c.conn
+	if err := parseRequest(&r.Request, r.texts.Of(head), r.fields[:0]); err != nil {
 		return false, err
 	}
-	c.framing, err = frameRequest(&c.request)
+	c.framing, err = frameRequest(&r.Request)
 	return true, err
 }
 
@@ -220,7 +221,8 @@ func (c *serverConn) next() fate {
 	c.partial, c.in.readable = false, c.headRead
 	defer func() { c.partial = false }()
 	for begun := false; !begun; {
-		head, err := "", c.in.await()
+		var head []byte
+		err := c.in.await()
 		if err == nil {
 			head, err = c.in.head(c.server.options.MaxHeader)
 		}

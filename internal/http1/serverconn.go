@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -46,9 +47,8 @@ type serverConn struct {
 	place   int
 	leaving bool // it has given way to another
 
-	request Request
-	fields  [24]Field    // storage for the header of most requests
-	body    *requestBody // of the request that is handled; nil if it has none
+	request *received    // that is handled; nil between requests
+	body    *requestBody // its body; nil if it has none
 
 	reading  patience
 	looked   bool  // whether a client that has left silently was looked for
@@ -245,7 +245,7 @@ func (c *serverConn) settle(f fate) bool {
 
 // answer handles a request whose head has been read, and writes the response.
 func (c *serverConn) answer() fate {
-	r, f := &c.request, c.framing
+	r, f := &c.request.Request, c.framing
 	c.body = nil
 	if f.kind != bodyNone {
 		c.body = newRequestBody(c, f)
@@ -273,15 +273,13 @@ func (c *serverConn) answer() fate {
 		response.Done(sent, err) // after which the response may be another's
 	}
 	c.endRequest()
+	c.forgetRequest()
 	if err != nil {
 		return fateClosed
 	}
 	if lingers {
 		return fateLingers
 	}
-	// What waits for its next request keeps nothing of the last one.
-	clear(c.fields[:])
-	c.request = Request{}
 	if !c.state.CompareAndSwap(connActive, connIdle) {
 		return fateClosed
 	}
@@ -301,6 +299,25 @@ func (c *serverConn) endRequest() {
 		}
 		c.body = nil
 	}
+}
+
+// received is a request, and the memory that it needs.
+type received struct {
+	Request
+	texts  Texts
+	fields [24]Field // storage for the header of most requests
+}
+
+var requests = sync.Pool{New: func() any { return new(received) }}
+
+// forgetRequest gives back the memory of a request that nobody looks at any more:
+// what waits for its next request holds none.
+func (c *serverConn) forgetRequest() {
+	r := c.request
+	c.request = nil
+	r.texts.Reset()
+	r.Request = Request{Memory: r.Memory}
+	requests.Put(r)
 }
 
 // The rest of a body that nobody wanted is read to this extent before the

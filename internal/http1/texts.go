@@ -1,51 +1,71 @@
 package http1
 
-import "strings"
+import (
+	"strings"
+	"unsafe"
+)
 
-// Texts makes the small strings of messages, many out of one allocation. They
-// stay what they are, however long somebody keeps them: memory is never used a
-// second time. It must not be copied.
-type Texts struct{ b strings.Builder }
+// Texts makes the small strings of messages in one piece of memory, which Reset
+// makes free for those of the next message: memory that was used a moment ago is
+// in the CPU's caches. Whoever keeps a string for longer than its message clones
+// it. A nil Texts makes strings that last. It must not be copied.
+type Texts struct{ b []byte }
 
 const (
-	// textsSize is how much memory is taken at once. A string that is kept for
-	// long keeps as much from being freed.
+	// textsSize is how much memory is taken at once.
 	textsSize = 4 << 10
-	// textsLargest is the size of strings from which on they get memory of their own.
-	textsLargest = textsSize / 4
+	// textsKept is the most that is kept for other messages.
+	textsKept = 16 << 10
 )
 
 // Of is the string of some bytes.
 func (t *Texts) Of(b []byte) string {
-	if len(b) >= textsLargest {
+	if t == nil {
 		return string(b)
 	}
 	start := t.begin(len(b))
-	t.b.Write(b)
-	return t.b.String()[start:]
+	t.b = append(t.b, b...)
+	return t.since(start)
 }
 
 // Join joins strings.
 func (t *Texts) Join(parts ...string) string {
+	if t == nil {
+		return strings.Join(parts, "")
+	}
 	n := 0
 	for _, p := range parts {
 		n += len(p)
 	}
-	if n >= textsLargest {
-		return strings.Join(parts, "")
-	}
 	start := t.begin(n)
 	for _, p := range parts {
-		t.b.WriteString(p)
+		t.b = append(t.b, p...)
 	}
-	return t.b.String()[start:]
+	return t.since(start)
 }
 
-// begin makes room for a string, and returns where it begins.
-func (t *Texts) begin(n int) int {
-	if t.b.Cap()-t.b.Len() < n {
-		t.b.Reset()
-		t.b.Grow(textsSize) // which does not clear it
+// Reset gives up all strings that were made.
+func (t *Texts) Reset() {
+	if spoils {
+		for i := range t.b {
+			t.b[i] = 0xdd
+		}
 	}
-	return t.b.Len()
+	if t.b = t.b[:0]; spoils || cap(t.b) > textsKept {
+		t.b = nil
+	}
+}
+
+// begin makes room for a string, and returns where it begins. Memory that is full
+// is left to the strings in it.
+func (t *Texts) begin(n int) int {
+	if cap(t.b)-len(t.b) < n {
+		t.b = make([]byte, 0, max(textsSize, n))
+	}
+	return len(t.b)
+}
+
+func (t *Texts) since(start int) string {
+	b := t.b[start:]
+	return unsafe.String(unsafe.SliceData(b), len(b))
 }

@@ -25,9 +25,6 @@ type Request struct {
 	// Patient, which the handler may set, lets either side be silent for as long
 	// as the other is not, at any rate of its body.
 	Patient bool
-	// Memory is the handler's own: it finds there what it left, of whichever
-	// request before.
-	Memory any
 }
 
 // Handler answers requests; it never returns nil. The context ends when the

@@ -71,9 +71,10 @@ func (s *stream) recycle() {
 	if s.failed != nil || !s.short || s.reading.timer != nil || s.writing.timer != nil {
 		return
 	}
-	fields := s.fields[:cap(s.fields)]
+	fields, memory := s.fields[:cap(s.fields)], s.request.Memory
 	clear(fields)
-	*s = stream{ctx: s.ctx, runner: s.runner, fields: fields[:0], request: Request{Memory: s.request.Memory}}
+	*s = stream{ctx: s.ctx, runner: s.runner, fields: fields[:0]}
+	s.request.Memory = memory
 	streams.Put(s)
 }
 

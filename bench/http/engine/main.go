@@ -103,7 +103,7 @@ func (p *proxy) handle(ctx context.Context, r *message.Request) *message.Respons
 	x, _ := exchanges.Get().(*exchange)
 	if x == nil {
 		x = new(exchange)
-		x.answered = x.done
+		x.answered, x.out.Texts = x.done, &x.texts
 	}
 	x.proxy, x.request, x.start = p, r, time.Now()
 	var id [64]byte
@@ -174,6 +174,7 @@ func (x *exchange) done(sent int64, err error) {
 	line.End()
 	if x.out.Body == nil { // else the body may still be passed on
 		x.out.Reset()
+		x.texts.Reset()
 		x.proxy, x.request = nil, nil
 		exchanges.Put(x)
 	}

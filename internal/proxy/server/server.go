@@ -30,49 +30,27 @@ func New(h message.Handler, o Options) *Server {
 		if client.IsValid() {
 			c.client = client.String()
 		}
-		if c.done = c.end; connect != nil {
+		if connect != nil {
 			c.value = connect(client, server)
 		}
 		return c
 	}
 	o.Protocols = map[string]func(context.Context, *http1.Conn, <-chan struct{}){H2: newHTTP2(h, o).Serve}
 	return http1.NewServer(func(ctx context.Context, r *http1.Request) *http1.Response {
-		c := r.Conn.Value.(*connection)
-		c.request = convert(r)
-		response := h(ctx, &c.request)
-		c.chain, response.Done = response.Done, c.done
-		return response
+		return h(ctx, convert(r))
 	}, o)
 }
 
-// connection is a client's. One that speaks HTTP/1.1 has one request at a time,
-// for which it keeps the memory.
+// connection is a client's.
 type connection struct {
-	value   any    // what the server's options remember
-	client  string // its address and port
-	request message.Request
-	chain   func(sent int64, err error)
-	done    func(sent int64, err error) // is end
-}
-
-// end tells the chain that the response has been sent. Nothing is kept of the
-// request.
-func (c *connection) end(sent int64, err error) {
-	if c.chain != nil {
-		c.chain(sent, err)
-	}
-	c.request, c.chain = message.Request{}, nil
+	value  any    // what the server's options remember
+	client string // its address and port
 }
 
 // newHTTP2 makes the server of connections that speak HTTP/2.
 func newHTTP2(h message.Handler, o Options) *http2.Server {
 	return http2.New(func(ctx context.Context, r *http2.Request) *http1.Response {
-		m, _ := r.Memory.(*message.Request)
-		if m == nil {
-			m = new(message.Request)
-			r.Memory = m
-		}
-		*m = convert(&r.Request)
+		m := convert(&r.Request)
 		m.Proto = "HTTP/2.0"
 		// A call may last as it will, as long as either side sends something.
 		r.Patient = m.IsGRPC()
@@ -80,10 +58,15 @@ func newHTTP2(h message.Handler, o Options) *http2.Server {
 	}, o)
 }
 
-// convert makes the chain's request.
-func convert(r *http1.Request) message.Request {
+// convert makes the chain's request, in the memory of one before.
+func convert(r *http1.Request) *message.Request {
 	c := r.Conn.Value.(*connection)
-	m := message.Request{
+	m, _ := r.Memory.(*message.Request)
+	if m == nil {
+		m = new(message.Request)
+		r.Memory = m
+	}
+	*m = message.Request{
 		Method: r.Method, Proto: "HTTP/1.1", Header: r.Header, Body: r.Body, Length: r.Length,
 		Client: r.Conn.Client, ClientText: c.client, Server: r.Conn.Server, Connection: c.value,
 		Secure: r.Conn.TLS != nil, TLS: r.Conn.TLS,

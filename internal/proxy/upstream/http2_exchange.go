@@ -147,12 +147,18 @@ func (x *http2Exchange) end(cause error) {
 }
 
 // convert makes net/http's form of the request, in which nothing is added but
-// the length of the body. What is kept of a body that is streamed is nil if
+// the length of the body. Its strings are copies: net/http may still look at them
+// when the request has ended. What is kept of a body that is streamed is nil if
 // there is none.
 func (x *http2Exchange) convert(r *Request, secure bool) (*http.Request, *keptBody) {
+	var texts http1.Texts
+	own := func(s string) string { return texts.Join(s) }
 	h := make(http.Header, len(r.Header)+1)
 	for _, f := range r.Header {
-		h[f.Name] = append(h[f.Name], f.Value)
+		if _, ok := h[f.Name]; !ok {
+			f.Name = own(f.Name)
+		}
+		h[f.Name] = append(h[f.Name], own(f.Value))
 	}
 	if !r.Header.Has("User-Agent") {
 		h["User-Agent"] = []string{""} // none
@@ -163,11 +169,12 @@ func (x *http2Exchange) convert(r *Request, secure bool) (*http.Request, *keptBo
 	}
 	// An opaque URL is sent as it is, but for a path that begins with two
 	// slashes, of which the scheme and host before it are taken off.
-	target := &url.URL{Scheme: scheme, Host: r.Host, Opaque: r.Path, RawQuery: r.Query}
+	host := own(r.Host)
+	target := &url.URL{Scheme: scheme, Host: host, Opaque: own(r.Path), RawQuery: own(r.Query)}
 	if strings.HasPrefix(r.Path, "//") {
-		target.Opaque = "//" + r.Host + r.Path
+		target.Opaque = "//" + host + r.Path
 	}
-	out := &http.Request{Method: r.Method, URL: target, Host: r.Host, Header: h}
+	out := &http.Request{Method: own(r.Method), URL: target, Host: host, Header: h}
 	var kept *keptBody
 	switch {
 	case len(r.Replay) > 0:

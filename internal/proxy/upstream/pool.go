@@ -238,18 +238,21 @@ type Request struct {
 	// protocol (status 101), with the response's Tunnel as the way to it.
 	Switch bool
 
+	// Texts is memory for the strings of the request and its response; nil has some
+	// allocated.
+	Texts *http1.Texts
+
 	release func() // gives up Replay, if not nil
 
-	wire  http1.Request // the engine's form of it
-	room  http1.Room
-	texts http1.Texts
+	wire http1.Request // the engine's form of it
+	room http1.Room
 }
 
 // Reset makes an empty request of one whose response nobody looks at any more.
 // It keeps the memory.
 func (r *Request) Reset() {
 	clear(r.Header)
-	*r = Request{Header: r.Header[:0], room: r.room, texts: r.texts}
+	*r = Request{Header: r.Header[:0], Texts: r.Texts, room: r.room}
 }
 
 // unusable says why no connection can be tried, if that is so.
@@ -331,12 +334,12 @@ func (noBody) Close() error             { return nil }
 func (r *Request) convert() *http1.Request {
 	target := r.Path
 	if r.Query != "" {
-		target = r.texts.Join(target, "?", r.Query)
+		target = r.Texts.Join(target, "?", r.Query)
 	}
 	out := &r.wire
 	*out = http1.Request{
 		Method: r.Method, Target: target, Host: r.Host, Header: r.Header, Switch: r.Switch, Timeout: r.Timeout,
-		Room: &r.room,
+		Room: &r.room, Texts: r.Texts,
 	}
 	if r.Replay != nil {
 		out.Replay, out.Release = r.Replay, r.release
