@@ -33,10 +33,10 @@ type requestBody struct {
 	timed bool       // the connection's deadline was set
 }
 
-func newRequestBody(c *serverConn, f framing) *requestBody {
-	b := &requestBody{bodyReader: makeBodyReader(c.in, f), conn: c, expect: f.expect}
+// begin begins the body of the connection's request.
+func (b *requestBody) begin(c *serverConn, f framing) {
+	*b = requestBody{bodyReader: makeBodyReader(c.in, f), conn: c, expect: f.expect}
 	c.in.readable = b.beforeRead
-	return b
 }
 
 var errBodyClosed = errors.New("the body was read after the response")
@@ -103,7 +103,8 @@ func (b *requestBody) Whole() (body []byte, release func()) {
 	return whole, b.conn.onBodySent
 }
 
-// ended tells whether the whole body was read, without waiting for a reader.
+// ended tells whether the whole body was read, without waiting for a reader. None
+// reads it any more then.
 func (b *requestBody) ended() bool { return b.whole.Load() }
 
 // beforeRead sets the deadline of the next piece.

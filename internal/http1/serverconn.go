@@ -248,7 +248,8 @@ func (c *serverConn) answer() fate {
 	r, f := &c.request.Request, c.framing
 	c.body = nil
 	if f.kind != bodyNone {
-		c.body = newRequestBody(c, f)
+		c.body = &c.request.body
+		c.body.begin(c, f)
 		r.Body, r.Length = c.body, f.length
 		if f.kind == bodyChunked {
 			r.Length = -1
@@ -306,15 +307,20 @@ type received struct {
 	Request
 	texts  Texts
 	fields [24]Field // storage for the header of most requests
+	body   requestBody
 }
 
 var requests = sync.Pool{New: func() any { return new(received) }}
 
 // forgetRequest gives back the memory of a request that nobody looks at any more:
-// what waits for its next request holds none.
+// what waits for its next request holds none. A body that has not ended may still
+// be looked at by whoever passes it on.
 func (c *serverConn) forgetRequest() {
 	r := c.request
 	c.request = nil
+	if c.framing.kind != bodyNone && !r.body.ended() {
+		return
+	}
 	r.texts.Reset()
 	r.Request = Request{Memory: r.Memory}
 	requests.Put(r)
