@@ -18,11 +18,11 @@ func TestPercent(t *testing.T) {
 		{"idle", 4 * mb, 2 * time.Minute, 4 * mb, 100},
 		{"some load", 8 * mb, 4 * time.Second, 4 * mb, 200},
 		{"collected too often", 8 * mb, time.Second, 4 * mb, 800},
-		{"as much as there is room for", 32 * mb, time.Second / 4, 8 * mb, 1600},
-		{"with many connections", 32 * mb, time.Second, 80 * mb, 160},
+		{"as much as there is room for", 32 * mb, time.Second / 4, 8 * mb, 400},
+		{"with many connections", 32 * mb, time.Second, 20 * mb, 160},
 		{"with more of them than room", 32 * mb, time.Second, 200 * mb, 100},
-		{"two at once", 1 * mb, 0, 4 * mb, 3200},
-		{"next to nothing is alive", 32 * mb, time.Second, 0, 12800},
+		{"two at once", 1 * mb, 0, 4 * mb, 800},
+		{"next to nothing is alive", 32 * mb, time.Second, 0, 800},
 	} {
 		if got := percent(c.garbage, c.in, c.looked); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
