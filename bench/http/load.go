@@ -158,8 +158,12 @@ const streams = 8
 
 // pace sends requests at the case's rate.
 func (n *network) pace(ctx context.Context, c kase, t target, connections int, duration time.Duration) (r contest.Result, err error) {
-	out, err := n.output(ctx, exec.Command(n.pacer, append(headerFlags(), "-H", "Host: "+t.host, "-address", t.address, "-path", c.paths()[0],
-		"-rate", strconv.Itoa(c.rate), "-connections", strconv.Itoa(connections), "-duration", duration.String())...))
+	args := append(headerFlags(), "-H", "Host: "+t.host, "-address", t.address, "-path", c.paths()[0], "-rate", strconv.Itoa(c.rate),
+		"-connections", strconv.Itoa(connections), "-duration", duration.String())
+	if c.fresh {
+		args = append(args, "-H", "Connection: close", "-fresh")
+	}
+	out, err := n.output(ctx, exec.Command(n.pacer, args...))
 	if err != nil {
 		return r, err
 	}

@@ -55,6 +55,15 @@ func dial(address string, connections int) (*clients, error) {
 	return c, nil
 }
 
+// sendKept is send on kept connections of its own.
+func sendKept(address string, connections int, request []byte, times []time.Duration) ([]float64, error) {
+	c, err := dial(address, connections)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(request, times)
+}
+
 // connect makes a connection of IPv4 that does not block.
 func connect(at netip.AddrPort) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -1,6 +1,7 @@
 // Command pacer is a proxy's clients that know nothing of each other: it sends
 // requests at a rate, at random times that are the same in each run, on kept
-// connections, and times each from when it was due. It prints a contest.Result.
+// connections or on new ones with TLS, and times each from when it was due. It
+// prints a contest.Result.
 package main
 
 import (
@@ -33,21 +34,24 @@ func main() {
 	flag.Var(&header, "H", "a `field` of the requests; may be repeated")
 	rate := flag.Int("rate", 1000, "`requests` a second")
 	connections := flag.Int("connections", 64, "how many `connections` are kept")
+	fresh := flag.Bool("fresh", false, "have a connection for each request, with TLS")
 	duration := flag.Duration("duration", 3*time.Second, "how long requests are sent")
 	flag.Parse()
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\n%s\r\n\r\n", *path, strings.Join(header, "\r\n"))
-	if err := run(*address, []byte(request), *rate, *connections, *duration); err != nil {
+	send := func(times []time.Duration) ([]float64, error) {
+		if *fresh {
+			return sendFresh(*address, []byte(request), times)
+		}
+		return sendKept(*address, *connections, []byte(request), times)
+	}
+	if err := run(send, *rate, *duration); err != nil {
 		fmt.Fprintln(os.Stderr, "pacer:", err)
 		os.Exit(1)
 	}
 }
 
-func run(address string, request []byte, rate, connections int, duration time.Duration) error {
-	c, err := dial(address, connections)
-	if err != nil {
-		return err
-	}
-	took, err := c.send(request, times(rate, duration))
+func run(send func([]time.Duration) ([]float64, error), rate int, duration time.Duration) error {
+	took, err := send(times(rate, duration))
 	if err != nil {
 		return err
 	}
