@@ -2,5 +2,5 @@
 
 package http1
 
-// spoils: see the other one.
+// spoils: see texts_race.go.
 const spoils = false
