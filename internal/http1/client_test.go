@@ -294,3 +294,29 @@ func TestWhole(t *testing.T) {
 		}
 	}
 }
+
+// A connection is found by its key after the request whose strings the key was of.
+func TestKeyOutlivesItsRequest(t *testing.T) {
+	var dialled atomic.Int32
+	_, at := start(t, echo, Options{})
+	c := testClient(at)
+	dial := c.Dial
+	c.Dial = func(ctx context.Context, key string) (net.Conn, error) {
+		dialled.Add(1)
+		return dial(ctx, key)
+	}
+	var texts Texts
+	for _, before := range []string{"", "another"} {
+		texts.Reset()
+		texts.Of([]byte(before))
+		a, err := c.Do(t.Context(), texts.Of([]byte("one")), get())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, a.Body)
+		a.Body.Close()
+	}
+	if n := dialled.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
