@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isthmus-net/isthmus/internal/http1"
 	"github.com/isthmus-net/isthmus/internal/proxy/message"
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
 )
@@ -89,6 +90,31 @@ func TestHTTP2Exchange(t *testing.T) {
 		if got := read2(t, response); !strings.Contains(got, "body=held") || !strings.HasSuffix(got, "len=4") {
 			t.Error(got)
 		}
+	}
+}
+
+// A connection remembers the fields that it has sent (RFC 7541, section 2.3.2):
+// not in the memory of requests that have ended.
+func TestHTTP2FieldsOutliveTheirRequest(t *testing.T) {
+	s := backend2(t, false, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Method, r.RequestURI, r.Host, r.Header.Get("X-Mark"))
+	})
+	p := pool2(t, s.Listener.Addr().String(), false)
+	var texts http1.Texts
+	for i := range 100 {
+		want := func(of string) string { return fmt.Sprintf("%s%d", of, i%7) }
+		of := func(s string) string { return texts.Of([]byte(want(s))) }
+		response, err := p.Do(t.Context(), &Request{
+			Method: of("M"), Path: of("/path"), Query: of("query"), Host: of("host"), Texts: &texts,
+			Header: message.Header{{Name: texts.Of([]byte("x-mark")), Value: of("mark")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := read2(t, response), want("M")+want("/path")+"?"+want("query")+want("host")+want("mark"); got != want {
+			t.Fatalf("request %d: %s, want %s", i, got, want)
+		}
+		texts.Reset()
 	}
 }
 
