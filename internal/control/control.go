@@ -43,6 +43,9 @@ type controller struct {
 	published map[feed.Role]publication
 	revision  int64             // of the snapshot that was compiled last
 	held      map[feed.Role]any // configuration of it that is yet to be published
+	// balancing are the nodes of Application Load Balancers that it gives a
+	// target group, by the group's ARN.
+	balancing map[string][]feed.Role
 
 	bgpGone time.Time // since when no BGP process is connected; zero: one is
 }
@@ -112,9 +115,13 @@ func (c *controller) compile(s *store.Snapshot) error {
 	c.held = map[feed.Role]any{roleGateway: g, roleHealth: compile.Health(in), roleDNS: compile.Names(names(s, c.region)), roleBGP: compile.BGP(in, c.region)}
 	nodes := compile.ALB(in)
 	compile.FingerprintALB(nodes, t)
+	c.balancing = map[string][]feed.Role{}
 	for eni, config := range nodes {
 		config.Authorities = c.certificates.PEM
 		c.held[albRole(eni)] = config
+		for arn := range config.TargetGroups {
+			c.balancing[arn] = append(c.balancing[arn], albRole(eni))
+		}
 	}
 	c.revision = s.Revision()
 	return c.publish(roleNode, t)
@@ -173,12 +180,12 @@ func (c *controller) reconcile(ctx context.Context, s *store.Snapshot) (time.Dur
 		_, err := c.db.Update(ctx, buildLinks)
 		return idle, err
 	}
-	u := findUnsettled(s, c.balancerServes)
+	u := findUnsettled(s, c.balancerServes, c.heardOf)
 	if !c.applied(roleDNS) {
 		u.named = nil
 	}
 	if !u.empty() && c.inForce() {
-		if _, err := c.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, u) }); err != nil {
+		if _, err := c.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, u, time.Now()) }); err != nil {
 			return 0, err
 		}
 	}
@@ -221,6 +228,13 @@ func (c *controller) balancerServes(lb *resource.LoadBalancer) bool {
 	return lb.Type != resource.ApplicationLoadBalancer || c.held == nil && !slices.ContainsFunc(lb.Zones, func(z resource.LoadBalancerZone) bool {
 		return !c.applied(albRole(z.Interface))
 	})
+}
+
+// heardOf says whether all nodes that choose targets of a group know them as
+// they are in the newest snapshot. The data plane itself is the nodes of other
+// balancers.
+func (c *controller) heardOf(g *resource.TargetGroup) bool {
+	return c.held == nil && !slices.ContainsFunc(c.balancing[g.ARN], func(r feed.Role) bool { return !c.applied(r) })
 }
 
 // applied says whether a role has applied what it was given last.

@@ -13,14 +13,17 @@ import (
 // which are a VPC link's, by name.
 type unsettled struct {
 	endpoints, named, balancers, linksV1, linksV2, virtualInterfaces []string
+	// draining are targets as the snapshot has them, by the ARNs of their groups.
+	draining map[string][]resource.Target
 }
 
 func (u unsettled) empty() bool {
-	return len(u.endpoints)+len(u.named)+len(u.balancers)+len(u.linksV1)+len(u.linksV2)+len(u.virtualInterfaces) == 0
+	return len(u.endpoints)+len(u.named)+len(u.balancers)+len(u.linksV1)+len(u.linksV2)+len(u.virtualInterfaces)+len(u.draining) == 0
 }
 
-// findUnsettled finds them, but for the load balancers that do not serve yet.
-func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool) (u unsettled) {
+// findUnsettled finds them, but for the load balancers that do not serve yet,
+// and the target groups of which they have not heard.
+func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool, heard func(*resource.TargetGroup) bool) (u unsettled) {
 	for e := range store.VPCEndpoints.Scan(r) {
 		switch {
 		case e.State != resource.EndpointPending:
@@ -50,12 +53,20 @@ func findUnsettled(r store.Reader, serves func(*resource.LoadBalancer) bool) (u 
 			u.virtualInterfaces = append(u.virtualInterfaces, v.ID)
 		}
 	}
+	u.draining = map[string][]resource.Target{}
+	for g := range store.TargetGroups.Scan(r) {
+		for _, t := range g.Targets {
+			if t.DrainingSeconds != 0 && heard(g) {
+				u.draining[g.ARN] = append(u.draining[g.ARN], t)
+			}
+		}
+	}
 	return u
 }
 
 // settle moves on the states of rows that the data plane now serves: an answer
 // that says so must not come before a packet can flow.
-func settle(tx *store.Tx, u unsettled) error {
+func settle(tx *store.Tx, u unsettled, now time.Time) error {
 	for _, id := range slices.Concat(u.endpoints, u.named) {
 		if e, ok := store.VPCEndpoints.Get(tx, id); ok && e.State == resource.EndpointPending {
 			e.State = resource.EndpointAvailable
@@ -86,6 +97,19 @@ func settle(tx *store.Tx, u unsettled) error {
 			store.VirtualInterfaces.Put(tx, v)
 		}
 	}
+	for arn, draining := range u.draining {
+		g, ok := store.TargetGroups.Get(tx, arn)
+		if !ok {
+			continue
+		}
+		for i := range g.Targets {
+			if t := &g.Targets[i]; slices.Contains(draining, *t) {
+				t.DrainFrom(now, t.DrainingSeconds)
+				t.DrainingSeconds = 0
+			}
+		}
+		store.TargetGroups.Put(tx, g)
+	}
 	return nil
 }
 
@@ -96,7 +120,7 @@ func drained(now time.Time) func(tx *store.Tx) error {
 		for _, g := range store.TargetGroups.List(tx) {
 			kept := g.Targets[:0]
 			for _, t := range g.Targets {
-				if t.DrainingUntil == 0 || t.DrainingUntil > now.Unix() {
+				if at := t.DrainedAt(); at.IsZero() || at.After(now) {
 					kept = append(kept, t)
 				}
 			}
@@ -118,7 +142,7 @@ func drained(now time.Time) func(tx *store.Tx) error {
 func nextDrained(r store.Reader) (next time.Time) {
 	for g := range store.TargetGroups.Scan(r) {
 		for _, t := range g.Targets {
-			if at := time.Unix(t.DrainingUntil, 0); t.DrainingUntil != 0 && (next.IsZero() || at.Before(next)) {
+			if at := t.DrainedAt(); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 				next = at
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The types of load balancers, as on the wire.
@@ -141,14 +142,19 @@ type HealthCheck struct {
 	UnhealthyThreshold int    `json:"unhealthyThreshold"`
 }
 
-// Target is one registered target. Draining is set, to the Unix second at
-// which it ends, once the target has been deregistered.
+// Target is one registered target.
 type Target struct {
-	ID            string     `json:"id"`      // address, i-…, or a load balancer's ARN
-	Address       netip.Addr `json:"address"` // not valid for a load balancer, which has several
-	Port          int        `json:"port"`
-	Zone          string     `json:"zone"` // availability zone name or "all"
-	DrainingUntil int64      `json:"drainingUntil,omitempty"`
+	ID      string     `json:"id"`      // address, i-…, or a load balancer's ARN
+	Address netip.Addr `json:"address"` // not valid for a load balancer, which has several
+	Port    int        `json:"port"`
+	Zone    string     `json:"zone"` // availability zone name or "all"
+	// DrainingUntil is set, to the Unix second at which the target is gone, once
+	// it has been deregistered.
+	DrainingUntil int64 `json:"drainingUntil,omitempty"`
+	// DrainingSeconds is the deregistration delay for as long as the target may
+	// still be given something new, since the load balancer has not yet heard of
+	// its deregistration. Only from then on is the delay counted.
+	DrainingSeconds int `json:"drainingSeconds,omitempty"`
 	// Registered is the Unix time in nanoseconds of the registration. It tells
 	// a target that was registered anew from what it was before, for instance
 	// to the health checker.
@@ -164,6 +170,20 @@ type TargetHealth struct {
 	State       string `json:"state"`  // "initial", "healthy", "unhealthy"
 	Reason      string `json:"reason"` // Target.FailedHealthChecks, Target.Timeout, …
 	Description string `json:"description"`
+}
+
+// DrainFrom begins the deregistration delay, in whole seconds. DrainingUntil is
+// rounded up: a target is never cut off early.
+func (t *Target) DrainFrom(now time.Time, seconds int) {
+	t.DrainingUntil = now.Add(time.Duration(seconds)*time.Second + time.Second - 1).Unix()
+}
+
+// DrainedAt is when the target is gone. The zero time: that is not certain yet.
+func (t *Target) DrainedAt() time.Time {
+	if t.DrainingUntil == 0 || t.DrainingSeconds != 0 {
+		return time.Time{}
+	}
+	return time.Unix(t.DrainingUntil, 0)
 }
 
 // Key is the target group's ARN, the target and its port.

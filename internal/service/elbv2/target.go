@@ -213,23 +213,26 @@ func (s *Service) DeregisterTargets(ctx context.Context, in *api.DeregisterTarge
 	return &api.DeregisterTargetsOutput{}, nil
 }
 
-func deregister(tx *store.Tx, g *resource.TargetGroup, id string, port int, delay time.Duration) {
+// deregister begins the draining of a target, for a delay in seconds.
+func deregister(tx *store.Tx, g *resource.TargetGroup, id string, port, delay int) {
 	i := findTarget(g, id, port)
 	switch {
 	case i < 0 || delay > 0 && g.Targets[i].DrainingUntil != 0:
 		return
 	case delay > 0:
-		g.Targets[i].DrainingUntil = time.Now().Add(delay).Unix()
+		g.Targets[i].DrainFrom(time.Now(), delay)
+		g.Targets[i].DrainingSeconds = delay
 	default:
 		g.Targets = slices.Delete(g.Targets, i, i+1)
 	}
 	store.TargetHealth.Delete(tx, resource.TargetHealthKey(g.ARN, id, port))
 }
 
-func deregistrationDelay(g *resource.TargetGroup) time.Duration {
+// deregistrationDelay is in seconds.
+func deregistrationDelay(g *resource.TargetGroup) int {
 	seconds, err := strconv.Atoi(attributeOf(groupAttributes(g), g.Attributes, "deregistration_delay.timeout_seconds"))
 	if err != nil {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second
+	return seconds
 }

@@ -110,7 +110,7 @@ func TestTargetsThroughTheirLife(t *testing.T) {
 	f.deregister(g, "10.0.1.9", "10.0.2.9:80", "10.9.9.9")
 	f.wantHealth(g, "10.0.1.9:80@us-east-1a draining Target.DeregistrationInProgress", "10.0.1.9:8080@us-east-1a"+starts, "10.0.2.9:80@us-east-1b draining Target.DeregistrationInProgress")
 	row := must2(store.TargetGroups.Get(f.db.View(), *g.TargetGroupArn)).Targets[0]
-	if left := time.Until(time.Unix(row.DrainingUntil, 0)); left < 295*time.Second || left > 300*time.Second {
+	if left := time.Until(time.Unix(row.DrainingUntil, 0)); left < 295*time.Second || left > 301*time.Second {
 		t.Errorf("draining ends in %v, want five minutes", left)
 	}
 	f.deregister(g, "10.0.1.9")
