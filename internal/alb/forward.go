@@ -180,10 +180,24 @@ type responseBody struct {
 
 func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
-	if err != nil && err != io.EOF {
-		err = errors.Join(errBroken, err)
+	return n, broken(err)
+}
+
+// ReadPipe reads without copying; see http1.Piped.
+func (b *responseBody) ReadPipe(p *http1.Pipe) (int, error) {
+	source, ok := b.source.(http1.Piped)
+	if !ok {
+		return 0, errors.ErrUnsupported
 	}
-	return n, err
+	n, err := source.ReadPipe(p)
+	return n, broken(err)
+}
+
+func broken(err error) error {
+	if err == nil || err == io.EOF || err == errors.ErrUnsupported {
+		return err
+	}
+	return errors.Join(errBroken, err)
 }
 
 var errBroken = errors.New("the target broke off")

@@ -112,11 +112,23 @@ type responseBody struct {
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.source.Read(p)
+	return b.took(b.source.Read(p))
+}
+
+// ReadPipe reads without copying; see http1.Piped.
+func (b *responseBody) ReadPipe(p *http1.Pipe) (int, error) {
+	source, ok := b.source.(http1.Piped)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	return b.took(source.ReadPipe(p))
+}
+
+func (b *responseBody) took(n int, err error) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("backend: the response is larger than the gateway's limit")
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && err != errors.ErrUnsupported {
 		err = fmt.Errorf("backend: the response broke off: %w", err)
 	}
 	return n, err

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"io"
 )
 
@@ -46,7 +47,26 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	if b.kind != bodyUntilClose && int64(len(p)) > b.left {
 		p = p[:b.left]
 	}
-	n, err := b.in.read(p)
+	return b.took(b.in.read(p))
+}
+
+// readPipe reads a body of a fixed length; see Piped.
+func (b *bodyReader) readPipe(p *Pipe) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.kind != bodyFixed {
+		return 0, errors.ErrUnsupported
+	}
+	n, err := b.in.readPipe(p, b.left)
+	if err == errors.ErrUnsupported {
+		return 0, err
+	}
+	return b.took(n, err)
+}
+
+// took counts what was read.
+func (b *bodyReader) took(n int, err error) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case err == io.EOF && b.kind == bodyUntilClose:

@@ -436,15 +436,34 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		return 0, x.body.err
 	}
 	n, err := x.body.Read(p)
-	if err == nil {
-		return n, nil
+	return n, b.ends(err)
+}
+
+// ReadPipe is of a body of a fixed length; see Piped.
+func (b *responseBody) ReadPipe(p *Pipe) (int, error) {
+	x := (*exchange)(b)
+	if x.over.Load() {
+		return 0, x.body.err
 	}
+	n, err := x.body.readPipe(p)
+	if err == errors.ErrUnsupported {
+		return 0, err
+	}
+	return n, b.ends(err)
+}
+
+// ends ends the exchange if a read has failed, or was the last.
+func (b *responseBody) ends(err error) error {
+	if err == nil {
+		return nil
+	}
+	x := (*exchange)(b)
 	if err != io.EOF {
 		err = x.cause(err)
 		x.body.err = err
 	}
 	x.finish(err == io.EOF)
-	return n, err
+	return err
 }
 
 // Buffered is how many bytes can be read without waiting.

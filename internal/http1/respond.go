@@ -85,15 +85,54 @@ func (c *serverConn) sendBody(r *Response, chunked bool, buf []byte, head int) (
 			}
 			head, sent = 0, sent+int64(n)
 		}
-		switch {
-		case r.Length >= 0 && sent > r.Length:
-			return sent, errLonger
-		case readErr == io.EOF && r.Length >= 0 && sent != r.Length:
-			return sent, io.ErrUnexpectedEOF
-		case readErr == io.EOF:
-			return sent, nil
-		case readErr != nil:
-			return sent, readErr
+		if over, err := r.over(sent, readErr); over {
+			return sent, err
+		}
+		if r.Length-sent >= leastPiped && c.in.raw != nil && c.in.tls == nil {
+			if over, err := c.sendPiped(r, &sent); over {
+				return sent, err
+			}
+		}
+	}
+}
+
+// over tells whether a body has ended after so many bytes, and how.
+func (r *Response) over(sent int64, readErr error) (bool, error) {
+	switch {
+	case r.Length >= 0 && sent > r.Length:
+		return true, errLonger
+	case readErr == io.EOF && r.Length >= 0 && sent != r.Length:
+		return true, io.ErrUnexpectedEOF
+	case readErr == io.EOF:
+		return true, nil
+	}
+	return readErr != nil, readErr
+}
+
+// sendPiped writes what comes next of a body through a pipe, if that can be done.
+func (c *serverConn) sendPiped(r *Response, sent *int64) (over bool, err error) {
+	body, ok := r.Body.(Piped)
+	if !ok {
+		return false, nil
+	}
+	pipe := takePipe()
+	if pipe == nil {
+		return false, nil
+	}
+	defer func() { pipe.put() }()
+	for {
+		n, readErr := body.ReadPipe(pipe)
+		if readErr == errors.ErrUnsupported {
+			return false, nil
+		}
+		if n > 0 {
+			if err := c.writePipe(pipe); err != nil {
+				return true, err
+			}
+			*sent += int64(n)
+		}
+		if over, err := r.over(*sent, readErr); over {
+			return true, err
 		}
 	}
 }
@@ -121,9 +160,30 @@ func (c *serverConn) write(b []byte) error {
 			return errors.Join(ErrGone, err)
 		}
 	}
-	c.out, c.outErr = b, nil
+	c.out = b
+	return c.writeRest()
+}
+
+// writePipe is write, of what is in a pipe.
+func (c *serverConn) writePipe(p *Pipe) error {
+	if c.held {
+		n, err := p.drain(c.fd)
+		c.pace.Move(n, 0)
+		if err == nil {
+			return nil
+		} else if err != errAgain {
+			return errors.Join(ErrGone, err)
+		}
+	}
+	c.outPipe = p
+	return c.writeRest()
+}
+
+// writeRest waits until what is to be written has been.
+func (c *serverConn) writeRest() error {
+	c.outErr = nil
 	err := c.in.raw.Write(c.onWritable)
-	if c.out = nil; c.blocked != 0 {
+	if c.out, c.outPipe = nil, nil; c.blocked != 0 {
 		c.blocked = 0
 		c.socket.SetWriteDeadline(time.Time{})
 	}
@@ -142,9 +202,15 @@ func (c *serverConn) writable(fd uintptr) bool {
 	if c.blocked != 0 {
 		c.pace.Move(0, time.Duration(clock()-c.blocked))
 	}
-	n, err := writeNow(fd, c.out)
+	n, err := 0, error(nil)
+	if c.outPipe != nil {
+		n, err = c.outPipe.drain(fd)
+	} else {
+		n, err = writeNow(fd, c.out)
+		c.out = c.out[n:]
+	}
 	c.pace.Move(n, 0)
-	if c.out = c.out[n:]; err == errAgain {
+	if err == errAgain {
 		c.blocked = clock()
 		c.socket.SetWriteDeadline(time.Now().Add(c.pace.Patience(&c.server.options)))
 		return false

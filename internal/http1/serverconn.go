@@ -66,6 +66,7 @@ type serverConn struct {
 	held                   bool // the socket is within a callback, and fd is good
 
 	out     []byte // what is being written
+	outPipe *Pipe  // likewise; nil if it is in out
 	outErr  error
 	writing patience // for it, with TLS or if the connection is no socket
 	blocked int64    // otherwise: since when the client has not taken it, by clock; 0 if it was not waited for
