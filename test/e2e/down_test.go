@@ -23,7 +23,7 @@ import (
 // TestDown: two instances in namespaces that stand for two machines; what one
 // of them does, "isthmus down" above all, is nothing to the other.
 func TestDown(t *testing.T) {
-	m, other := start(t), start(t)
+	m, other := start(t), machine.StartTest(t, binary)
 	a := site(t, m, accountA, machine.SiteOptions{})
 	b := site(t, other, accountA, machine.SiteOptions{Locations: slowLocation})
 	sum := putSlow(t, b)

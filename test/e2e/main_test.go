@@ -20,9 +20,11 @@ var binary string
 
 func TestMain(m *testing.M) { os.Exit(machine.Main(m, &binary)) }
 
-// start runs a machine for the time of a test, with flags of isthmus serve.
+// start runs a machine for the time of a test, with flags of isthmus serve. The
+// test runs beside others: they wait more than they compute.
 func start(t *testing.T, flags ...string) *machine.Machine {
 	t.Helper()
+	t.Parallel()
 	return machine.StartTest(t, binary, flags...)
 }
 
