@@ -3,7 +3,6 @@ package http1
 import (
 	"errors"
 	"io"
-	"math"
 	"sync/atomic"
 	"syscall"
 
@@ -15,6 +14,10 @@ import (
 type Pipe struct {
 	r, w int
 	held int // bytes that are in it
+
+	most       int64 // that are to be read into it
+	err        error
+	onReadable func(fd uintptr) bool
 }
 
 // Piped is what a response's body may implement that comes from a socket.
@@ -63,6 +66,7 @@ func newPipe() *Pipe {
 		return nil
 	}
 	p := &Pipe{r: ends[0], w: ends[1]}
+	p.onReadable = p.fill
 	if size, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil || size < pipeSize {
 		p.close()
 		return nil
@@ -85,21 +89,23 @@ func (p *Pipe) put() {
 	pipes.idle <- p
 }
 
-// fill moves as much as is there, but at most so many bytes, from a socket into
-// the pipe, which is empty. At the end it fails with io.EOF.
-func (p *Pipe) fill(fd uintptr, most int64) (int, error) {
-	n, err := splice(int(fd), p.w, int(min(most, math.MaxInt32)))
-	if err == nil && n == 0 {
-		return 0, io.EOF
+// fill is the callback of a socket's RawConn: it moves what is there, but not more
+// than is wanted, into the pipe, which is empty. At the end it fails with io.EOF.
+func (p *Pipe) fill(fd uintptr) bool {
+	p.held, p.err = splice(int(fd), p.w, int(min(p.most, pipeSize)))
+	if p.err == nil && p.held == 0 {
+		p.err = io.EOF
 	}
-	p.held = n
-	return n, err
+	return p.err != errAgain
 }
 
 // drain moves as much as there is room for into a socket.
 func (p *Pipe) drain(fd uintptr) (sent int, err error) {
 	for p.held > 0 {
 		n, err := splice(p.r, int(fd), p.held)
+		if err == nil && n == 0 {
+			err = io.ErrShortWrite
+		}
 		if err != nil {
 			return sent, err
 		}
@@ -126,7 +132,7 @@ func splice(from, to, most int) (int, error) {
 // readPipe reads what is there, at most so many bytes, into a pipe. It fails with
 // errors.ErrUnsupported if something is in the buffer, or the connection is no
 // socket.
-func (in *input) readPipe(p *Pipe, most int64) (n int, err error) {
+func (in *input) readPipe(p *Pipe, most int64) (int, error) {
 	if in.raw == nil || in.tls != nil || in.buffered() > 0 {
 		return 0, errors.ErrUnsupported
 	}
@@ -136,12 +142,9 @@ func (in *input) readPipe(p *Pipe, most int64) (n int, err error) {
 			return 0, err
 		}
 	}
-	waited := in.raw.Read(func(fd uintptr) bool {
-		n, err = p.fill(fd, most)
-		return err != errAgain
-	})
-	if waited != nil {
-		return 0, waited
+	p.most = most
+	if err := in.raw.Read(p.onReadable); err != nil {
+		return 0, err
 	}
-	return n, err
+	return p.held, p.err
 }

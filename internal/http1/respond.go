@@ -119,7 +119,7 @@ func (c *serverConn) sendPiped(r *Response, sent *int64) (over bool, err error) 
 	if pipe == nil {
 		return false, nil
 	}
-	defer func() { pipe.put() }()
+	defer pipe.put()
 	for {
 		n, readErr := body.ReadPipe(pipe)
 		if readErr == errors.ErrUnsupported {
