@@ -145,9 +145,17 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.source.Read(p)
+	return b.took(b.source.Read(p))
+}
+
+// ReadPipe reads without copying; see http1.Piped.
+func (b *requestBody) ReadPipe(p *http1.Pipe) (int, error) {
+	return b.took(http1.ReadPipe(b.source, p))
+}
+
+func (b *requestBody) took(n int, err error) (int, error) {
 	b.read.Add(int64(n))
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && err != errors.ErrUnsupported {
 		b.mu.Lock()
 		b.err = err
 		b.mu.Unlock()
@@ -185,11 +193,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 // ReadPipe reads without copying; see http1.Piped.
 func (b *responseBody) ReadPipe(p *http1.Pipe) (int, error) {
-	source, ok := b.source.(http1.Piped)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	n, err := source.ReadPipe(p)
+	n, err := http1.ReadPipe(b.source, p)
 	return n, broken(err)
 }
 

@@ -78,12 +78,20 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.source.Read(p)
+	return b.took(b.source.Read(p))
+}
+
+// ReadPipe reads without copying; see http1.Piped.
+func (b *requestBody) ReadPipe(p *http1.Pipe) (int, error) {
+	return b.took(http1.ReadPipe(b.source, p))
+}
+
+func (b *requestBody) took(n int, err error) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		err = errTooLarge
 		n = 0
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && err != errors.ErrUnsupported {
 		b.mu.Lock()
 		b.err = err
 		b.mu.Unlock()
@@ -117,11 +125,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 // ReadPipe reads without copying; see http1.Piped.
 func (b *responseBody) ReadPipe(p *http1.Pipe) (int, error) {
-	source, ok := b.source.(http1.Piped)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	return b.took(source.ReadPipe(p))
+	return b.took(http1.ReadPipe(b.source, p))
 }
 
 func (b *responseBody) took(n int, err error) (int, error) {

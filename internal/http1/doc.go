@@ -14,7 +14,9 @@
 // of its syscall.RawConn, so that no read is tried before there is something to
 // read. Deadlines and timers are set anew only when they have become too short.
 // A message's head is one string, of which its fields are parts, in memory that is
-// used again when the message has been dealt with; see Texts. A connection
+// used again when the message has been dealt with; see Texts. Large bodies of a known
+// length are moved within the kernel from one socket to the other, unless one is with
+// TLS; a body that wraps another has to be Piped for that. A connection
 // without TLS that waits for a request holds no buffer, and after a while has a
 // new goroutine, whose stack is small.
 package http1

@@ -341,12 +341,8 @@ func (x *exchange) sendBody(r *Request, buf []byte) (readErr, writeErr error) {
 	if chunked {
 		before, after = chunkHeader, len("\r\n"+lastChunk)
 	}
-	var sent int64
-	for {
-		x.asking.Store(true)
-		n, readErr := r.Body.Read(buf[before : len(buf)-after])
-		x.progress.Store(clock())
-		x.asking.Store(false)
+	read := func() (int, error) { return r.Body.Read(buf[before : len(buf)-after]) }
+	write := func(n int, last bool) error {
 		out := buf[:0]
 		if n > 0 {
 			out = buf[:before+n]
@@ -355,29 +351,75 @@ func (x *exchange) sendBody(r *Request, buf []byte) (readErr, writeErr error) {
 				out = append(out, "\r\n"...)
 			}
 		}
-		if readErr == io.EOF && chunked {
+		if last && chunked {
 			out = append(out, lastChunk...)
 		}
-		if sent += int64(n); !chunked && sent > r.Length {
-			return errLonger, nil
+		_, err := x.cc.conn.Write(out)
+		return err
+	}
+	for sent := int64(0); ; {
+		if over, readErr, writeErr := x.pass(r, &sent, read, write); over {
+			return readErr, writeErr
 		}
-		if len(out) > 0 {
-			if x.cc.writing.allow(r.Timeout); x.interrupted.Load() {
-				return nil, os.ErrDeadlineExceeded
+		if r.Length-sent >= leastPiped {
+			if over, readErr, writeErr := x.sendPiped(r, &sent); over {
+				return readErr, writeErr
 			}
-			if _, err := x.cc.conn.Write(out); err != nil {
-				return nil, err
-			}
-		}
-		switch {
-		case readErr == io.EOF && !chunked && sent < r.Length:
-			return io.ErrUnexpectedEOF, nil
-		case readErr == io.EOF:
-			return nil, nil
-		case readErr != nil:
-			return readErr, nil
 		}
 	}
+}
+
+// sendPiped writes what comes next of a body through a pipe, if that can be done.
+func (x *exchange) sendPiped(r *Request, sent *int64) (over bool, readErr, writeErr error) {
+	body, from := r.Body.(Piped)
+	socket, to := x.cc.conn.(*socket)
+	if !from || !to {
+		return false, nil, nil
+	}
+	pipe := takePipe()
+	if pipe == nil {
+		return false, nil, nil
+	}
+	defer pipe.put()
+	read := func() (int, error) { return body.ReadPipe(pipe) }
+	write := func(int, bool) error { return socket.writePipe(pipe) }
+	for {
+		over, readErr, writeErr := x.pass(r, sent, read, write)
+		if over || readErr == errors.ErrUnsupported {
+			return over, readErr, writeErr
+		}
+	}
+}
+
+// pass reads a piece of a body, and writes it. Of a read that is not supported it
+// tells without an end.
+func (x *exchange) pass(r *Request, sent *int64, read func() (int, error), write func(n int, last bool) error) (over bool, readErr, writeErr error) {
+	x.asking.Store(true)
+	n, readErr := read()
+	x.progress.Store(clock())
+	x.asking.Store(false)
+	if readErr == errors.ErrUnsupported {
+		return false, readErr, nil
+	}
+	if *sent += int64(n); r.Length >= 0 && *sent > r.Length {
+		return true, errLonger, nil
+	}
+	last := readErr == io.EOF
+	if n > 0 || last && r.Length < 0 {
+		if x.cc.writing.allow(r.Timeout); x.interrupted.Load() {
+			return true, nil, os.ErrDeadlineExceeded
+		}
+		if err := write(n, last); err != nil {
+			return true, nil, err
+		}
+	}
+	switch {
+	case last && *sent < r.Length:
+		return true, io.ErrUnexpectedEOF, nil
+	case last:
+		return true, nil, nil
+	}
+	return readErr != nil, readErr, nil
 }
 
 // receive makes the response's body, behind which the connection is kept.

@@ -15,15 +15,23 @@ type Pipe struct {
 	r, w int
 	held int // bytes that are in it
 
-	most       int64 // that are to be read into it
-	err        error
-	onReadable func(fd uintptr) bool
+	most                   int64 // that are to be read into it
+	err                    error
+	onReadable, onWritable func(fd uintptr) bool // callbacks of sockets' RawConns
 }
 
-// Piped is what a response's body may implement that comes from a socket.
+// Piped is what a body may implement that comes from a socket.
 // ReadPipe reads into an empty pipe as Read does into memory. It reads nothing,
 // and fails with errors.ErrUnsupported, if the next bytes have to be read by Read.
 type Piped interface{ ReadPipe(*Pipe) (int, error) }
+
+// ReadPipe reads from what may be Piped.
+func ReadPipe(from io.Reader, p *Pipe) (int, error) {
+	if piped, ok := from.(Piped); ok {
+		return piped.ReadPipe(p)
+	}
+	return 0, errors.ErrUnsupported
+}
 
 const (
 	// pipeSize is how much is moved with one call at most, in bytes. Each page's
@@ -66,7 +74,7 @@ func newPipe() *Pipe {
 		return nil
 	}
 	p := &Pipe{r: ends[0], w: ends[1]}
-	p.onReadable = p.fill
+	p.onReadable, p.onWritable = p.fill, p.empty
 	if size, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil || size < pipeSize {
 		p.close()
 		return nil
@@ -89,8 +97,8 @@ func (p *Pipe) put() {
 	pipes.idle <- p
 }
 
-// fill is the callback of a socket's RawConn: it moves what is there, but not more
-// than is wanted, into the pipe, which is empty. At the end it fails with io.EOF.
+// fill moves what is there, but not more than is wanted, from a socket into the
+// pipe, which is empty. At the end it fails with io.EOF.
 func (p *Pipe) fill(fd uintptr) bool {
 	p.held, p.err = splice(int(fd), p.w, int(min(p.most, pipeSize)))
 	if p.err == nil && p.held == 0 {
@@ -113,6 +121,12 @@ func (p *Pipe) drain(fd uintptr) (sent int, err error) {
 		sent += n
 	}
 	return sent, nil
+}
+
+// empty moves everything into a socket.
+func (p *Pipe) empty(fd uintptr) bool {
+	_, p.err = p.drain(fd)
+	return p.err != errAgain
 }
 
 // splice is as readNow and writeNow are: nothing of it blocks.

@@ -42,6 +42,15 @@ func (b *requestBody) begin(c *serverConn, f framing) {
 var errBodyClosed = errors.New("the body was read after the response")
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	return b.read(func() (int, error) { return b.bodyReader.Read(p) })
+}
+
+// ReadPipe is of a body of a fixed length; see Piped.
+func (b *requestBody) ReadPipe(p *Pipe) (int, error) {
+	return b.read(func() (int, error) { return b.bodyReader.readPipe(p) })
+}
+
+func (b *requestBody) read(next func() (int, error)) (int, error) {
 	b.reads.Lock()
 	defer b.reads.Unlock()
 	if b.fault != nil {
@@ -57,7 +66,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			return 0, b.fault
 		}
 	}
-	n, err := b.bodyReader.Read(p)
+	n, err := next()
 	b.waited()
 	b.pace.Move(n, 0)
 	if b.bodyReader.ended() {
@@ -67,7 +76,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	var refused *Refusal
 	var timeout net.Error
 	switch {
-	case err == nil || err == io.EOF || errors.Is(err, errBodyClosed):
+	case err == nil || err == io.EOF || err == errors.ErrUnsupported || errors.Is(err, errBodyClosed):
 	case errors.As(err, &refused):
 		b.fault = err
 	case errors.As(err, &timeout) && timeout.Timeout():
