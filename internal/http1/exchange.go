@@ -382,25 +382,41 @@ func (x *exchange) sendPiped(r *Request, sent *int64) (over bool, readErr, write
 	}
 	defer pipe.put()
 	read := func() (int, error) { return body.ReadPipe(pipe) }
-	write := func(int, bool) error { return socket.writePipe(pipe) }
+	// The time begins anew whenever the server takes something.
+	writable := func(fd uintptr) bool {
+		n, err := pipe.drain(fd)
+		if err == errAgain && n > 0 {
+			x.progress.Store(clock())
+			if x.cc.writing.allow(r.Timeout); x.interrupted.Load() {
+				err = os.ErrDeadlineExceeded
+			}
+		}
+		pipe.err = err
+		return err != errAgain
+	}
+	write := func(int, bool) error {
+		if err := socket.raw.Write(writable); err != nil {
+			return err
+		}
+		return pipe.err
+	}
 	for {
 		over, readErr, writeErr := x.pass(r, sent, read, write)
-		if over || readErr == errors.ErrUnsupported {
-			return over, readErr, writeErr
+		if readErr == errors.ErrUnsupported {
+			return false, nil, nil
+		}
+		if over {
+			return true, readErr, writeErr
 		}
 	}
 }
 
-// pass reads a piece of a body, and writes it. Of a read that is not supported it
-// tells without an end.
+// pass reads a piece of a body, and writes it.
 func (x *exchange) pass(r *Request, sent *int64, read func() (int, error), write func(n int, last bool) error) (over bool, readErr, writeErr error) {
 	x.asking.Store(true)
 	n, readErr := read()
 	x.progress.Store(clock())
 	x.asking.Store(false)
-	if readErr == errors.ErrUnsupported {
-		return false, readErr, nil
-	}
 	if *sent += int64(n); r.Length >= 0 && *sent > r.Length {
 		return true, errLonger, nil
 	}

@@ -15,9 +15,9 @@ type Pipe struct {
 	r, w int
 	held int // bytes that are in it
 
-	most                   int64 // that are to be read into it
-	err                    error
-	onReadable, onWritable func(fd uintptr) bool // callbacks of sockets' RawConns
+	most       int64 // that are to be read into it
+	err        error
+	onReadable func(fd uintptr) bool // the callback of a socket's RawConn
 }
 
 // Piped is what a body may implement that comes from a socket.
@@ -74,7 +74,7 @@ func newPipe() *Pipe {
 		return nil
 	}
 	p := &Pipe{r: ends[0], w: ends[1]}
-	p.onReadable, p.onWritable = p.fill, p.empty
+	p.onReadable = p.fill
 	if size, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil || size < pipeSize {
 		p.close()
 		return nil
@@ -121,12 +121,6 @@ func (p *Pipe) drain(fd uintptr) (sent int, err error) {
 		sent += n
 	}
 	return sent, nil
-}
-
-// empty moves everything into a socket.
-func (p *Pipe) empty(fd uintptr) bool {
-	_, p.err = p.drain(fd)
-	return p.err != errAgain
 }
 
 // splice is as readNow and writeNow are: nothing of it blocks.

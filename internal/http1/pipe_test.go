@@ -192,6 +192,44 @@ func TestPipedRequests(t *testing.T) {
 	pipesAtRest(t)
 }
 
+// A server may take longer for what is in a pipe than it may be silent.
+func TestPipedToSlowServer(t *testing.T) {
+	const size = 400 << 10
+	origin := backend(t, func(c net.Conn, _ *bufio.Reader) {
+		c.(*net.TCPConn).SetReadBuffer(16 << 10)
+		for got, buf := 0, make([]byte, 16<<10); got < size; {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			got += n
+			time.Sleep(80 * time.Millisecond) // that it takes so long is what is tested
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	client := testClient(origin)
+	client.Dial = func(ctx context.Context, _ string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", origin)
+		if err == nil {
+			err = c.(*net.TCPConn).SetWriteBuffer(16 << 10)
+		}
+		return c, err
+	}
+	_, at := start(t, func(ctx context.Context, r *Request) *Response {
+		a, err := client.Do(ctx, "", &Request{Method: r.Method, Target: r.Target, Body: r.Body, Length: r.Length, Timeout: time.Second})
+		if err != nil {
+			return text(err.Error())
+		}
+		return a
+	}, Options{})
+	c := dial(t, at)
+	c.SetDeadline(time.Now().Add(time.Minute))
+	write(t, c, fmt.Sprintf("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, contents(size)))
+	if _, body := answer(t, bufio.NewReader(c), "PUT"); body != "" {
+		t.Error(body)
+	}
+}
+
 // Of a client that leaves, or a server that does not read, within a request's body
 // nothing is left in a pipe that is used again.
 func TestPipedRequestsBreakOff(t *testing.T) {

@@ -99,14 +99,6 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// writePipe writes what is in a pipe.
-func (s *socket) writePipe(p *Pipe) error {
-	if err := s.raw.Write(p.onWritable); err != nil {
-		return err
-	}
-	return p.err
-}
-
 // writable is the RawConn's callback.
 func (s *socket) writable(fd uintptr) bool {
 	n, err := writeNow(fd, s.out)
