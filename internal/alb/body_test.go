@@ -11,13 +11,19 @@ import (
 	"testing"
 )
 
-// Large bodies come as the target sent them, whether they are moved within the
-// kernel or not, and one that breaks off is told as such.
+// Large bodies come as they were sent, whether they are moved within the kernel
+// or not, and one that breaks off is told as such.
 func TestLargeBodies(t *testing.T) {
 	body := make([]byte, 3<<20)
 	source := rand.NewChaCha8([32]byte{})
 	source.Read(body)
 	at := startHandler(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "PUT" {
+			if got, err := io.ReadAll(r.Body); err != nil || !bytes.Equal(got, body) {
+				w.WriteHeader(400)
+			}
+			return
+		}
 		if r.URL.Path == "/chunked" {
 			w.Write(body)
 			return
@@ -48,5 +54,8 @@ func TestLargeBodies(t *testing.T) {
 		if cause, _ := line["error"].(string); (want != nil) != strings.Contains(cause, errBroken.Error()) {
 			t.Errorf("%s: in the log: %q", path, cause)
 		}
+	}
+	if a := n.do("PUT", "/put", bytes.NewReader(body)); a.status != 200 {
+		t.Errorf("PUT: %d", a.status)
 	}
 }
