@@ -133,6 +133,26 @@ func (p *plant) balancer() (arn, subnet string) {
 	return *lb.LoadBalancers[0].LoadBalancerArn, *s.Subnet.SubnetId
 }
 
+// application makes an Application Load Balancer in a subnet, and in another that
+// it makes for it.
+func (p *plant) application(subnet string) *resource.LoadBalancer {
+	p.t.Helper()
+	ctx := wire.WithCaller(p.t.Context(), wire.Caller{Account: account, Region: region})
+	first, _ := store.Subnets.Get(p.db.View(), subnet)
+	second, err := ec2.New(p.db).CreateSubnet(ctx, &wireec2.CreateSubnetInput{VpcId: &first.VPC, CidrBlock: wire.Ptr("10.0.2.0/24"), AvailabilityZone: wire.Ptr("us-east-1a")})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	made, err := elbv2.New(p.db, elbv2.Options{}).CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
+		Name: wire.Ptr("app"), Scheme: wire.Ptr("internal"), Subnets: []string{subnet, *second.Subnet.SubnetId},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	row, _ := store.LoadBalancers.Get(p.db.View(), *made.LoadBalancers[0].LoadBalancerArn)
+	return row
+}
+
 func (p *plant) put(fn func(tx *store.Tx)) {
 	p.t.Helper()
 	if _, err := p.db.Update(p.t.Context(), func(tx *store.Tx) error { fn(tx); return nil }); err != nil {
@@ -246,22 +266,9 @@ func TestApplicationLoadBalancerIsActiveWhenItsNodesServe(t *testing.T) {
 	for range cap(p.gate) {
 		p.gate <- struct{}{}
 	}
-	ctx := wire.WithCaller(t.Context(), wire.Caller{Account: account, Region: region})
 	arn, subnet := p.balancer() // of a Network Load Balancer, which waits for none
-	first, _ := store.Subnets.Get(p.db.View(), subnet)
-	second, err := ec2.New(p.db).CreateSubnet(ctx, &wireec2.CreateSubnetInput{VpcId: &first.VPC, CidrBlock: wire.Ptr("10.0.2.0/24"), AvailabilityZone: wire.Ptr("us-east-1a")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	balancers := elbv2.New(p.db, elbv2.Options{})
-	made, err := balancers.CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
-		Name: wire.Ptr("app"), Scheme: wire.Ptr("internal"), Subnets: []string{subnet, *second.Subnet.SubnetId},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	app := *made.LoadBalancers[0].LoadBalancerArn
-	row, _ := store.LoadBalancers.Get(p.db.View(), app)
+	row := p.application(subnet)
+	app := row.ARN
 	released := make(chan struct{})
 	p.subscribe(albRole(row.Zones[0].Interface), func(context.Context) {})
 	p.subscribe(albRole(row.Zones[1].Interface), func(ctx context.Context) {

@@ -7,23 +7,11 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/resource"
-	"github.com/isthmus-net/isthmus/internal/service/ec2"
 	"github.com/isthmus-net/isthmus/internal/service/elbv2"
 	"github.com/isthmus-net/isthmus/internal/store"
 	"github.com/isthmus-net/isthmus/internal/wire"
-	wireec2 "github.com/isthmus-net/isthmus/internal/wire/ec2"
 	wireelbv2 "github.com/isthmus-net/isthmus/internal/wire/elbv2"
 )
-
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
 
 // TestDeregistrationDelayBeginsAtTheNodes: the delay of a target that a node
 // still gives requests has not begun.
@@ -33,26 +21,34 @@ func TestDeregistrationDelayBeginsAtTheNodes(t *testing.T) {
 		p.gate <- struct{}{}
 	}
 	ctx := wire.WithCaller(t.Context(), wire.Caller{Account: account, Region: region})
-	_, subnet := p.balancer()
-	first, _ := store.Subnets.Get(p.db.View(), subnet)
-	second := must(ec2.New(p.db).CreateSubnet(ctx, &wireec2.CreateSubnetInput{VpcId: &first.VPC, CidrBlock: wire.Ptr("10.0.2.0/24"), AvailabilityZone: wire.Ptr("us-east-1a")}))(t)
+	done := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	network, subnet := p.balancer()
+	row := p.application(subnet)
 	balancers := elbv2.New(p.db, elbv2.Options{})
-	lb := must(balancers.CreateLoadBalancer(ctx, &wireelbv2.CreateLoadBalancerInput{
-		Name: wire.Ptr("app"), Scheme: wire.Ptr("internal"), Subnets: []string{subnet, *second.Subnet.SubnetId},
-	}))(t).LoadBalancers[0].LoadBalancerArn
-	group := must(balancers.CreateTargetGroup(ctx, &wireelbv2.CreateTargetGroupInput{
-		Name: wire.Ptr("tg"), Protocol: wire.Ptr("HTTP"), Port: wire.Ptr(int64(80)), VpcId: &first.VPC, TargetType: wire.Ptr("ip"),
-	}))(t).TargetGroups[0].TargetGroupArn
-	must(balancers.ModifyTargetGroupAttributes(ctx, &wireelbv2.ModifyTargetGroupAttributesInput{TargetGroupArn: group, Attributes: []*wireelbv2.TargetGroupAttribute{
-		{Key: wire.Ptr("deregistration_delay.timeout_seconds"), Value: wire.Ptr("1")},
-	}}))(t)
-	must(balancers.CreateListener(ctx, &wireelbv2.CreateListenerInput{LoadBalancerArn: lb, Protocol: wire.Ptr("HTTP"), Port: wire.Ptr(int64(80)), DefaultActions: []*wireelbv2.Action{
-		{Type: wire.Ptr("forward"), TargetGroupArn: group},
-	}}))(t)
 	targets := []*wireelbv2.TargetDescription{{Id: wire.Ptr("10.0.1.9")}}
-	must(balancers.RegisterTargets(ctx, &wireelbv2.RegisterTargetsInput{TargetGroupArn: group, Targets: targets}))(t)
+	// group makes one with a target, whose delay is a second.
+	group := func(balancer, protocol string) (arn string) {
+		out, err := balancers.CreateTargetGroup(ctx, &wireelbv2.CreateTargetGroupInput{
+			Name: &protocol, Protocol: &protocol, Port: wire.Ptr(int64(80)), VpcId: &row.VPC, TargetType: wire.Ptr("ip"),
+		})
+		done(out, err)
+		g := out.TargetGroups[0].TargetGroupArn
+		done(balancers.ModifyTargetGroupAttributes(ctx, &wireelbv2.ModifyTargetGroupAttributesInput{TargetGroupArn: g, Attributes: []*wireelbv2.TargetGroupAttribute{
+			{Key: wire.Ptr("deregistration_delay.timeout_seconds"), Value: wire.Ptr("1")},
+		}}))
+		done(balancers.CreateListener(ctx, &wireelbv2.CreateListenerInput{LoadBalancerArn: &balancer, Protocol: &protocol, Port: wire.Ptr(int64(80)), DefaultActions: []*wireelbv2.Action{
+			{Type: wire.Ptr("forward"), TargetGroupArn: g},
+		}}))
+		done(balancers.RegisterTargets(ctx, &wireelbv2.RegisterTargetsInput{TargetGroupArn: g, Targets: targets}))
+		return *g
+	}
+	late, early := group(row.ARN, "HTTP"), group(network, "TCP")
 
-	row, _ := store.LoadBalancers.Get(p.db.View(), *lb)
 	heard := make(chan struct{})
 	p.subscribe(albRole(row.Zones[0].Interface), func(context.Context) {})
 	var hold atomic.Bool // what the second node is given from now on
@@ -65,24 +61,26 @@ func TestDeregistrationDelayBeginsAtTheNodes(t *testing.T) {
 		}
 	})
 	p.until("the balancer is active", func(s *store.Snapshot) bool {
-		l, _ := store.LoadBalancers.Get(s, *lb)
+		l, _ := store.LoadBalancers.Get(s, row.ARN)
 		return l.State == "active"
 	})
 
 	hold.Store(true)
-	must(balancers.DeregisterTargets(ctx, &wireelbv2.DeregisterTargetsInput{TargetGroupArn: group, Targets: targets}))(t)
-	find := func(r store.Reader) []resource.Target {
-		g, _ := store.TargetGroups.Get(r, *group)
+	left := func(s store.Reader, arn string) []resource.Target {
+		g, _ := store.TargetGroups.Get(s, arn)
 		return g.Targets
 	}
-	// The time that is waited here is more than the delay.
-	time.Sleep(time.Until(time.Unix(find(p.db.View())[0].DrainingUntil, 0)) + 100*time.Millisecond)
-	if left := find(p.db.View()); len(left) != 1 || left[0].DrainingSeconds != 1 {
-		t.Fatalf("before one of the nodes knows: %+v", left)
+	for _, arn := range []string{late, early} {
+		done(balancers.DeregisterTargets(ctx, &wireelbv2.DeregisterTargetsInput{TargetGroupArn: &arn, Targets: targets}))
+	}
+	// The other balancer's target, which was deregistered later, has nobody to wait for.
+	p.until("the other target is gone", func(s *store.Snapshot) bool { return len(left(s, early)) == 0 })
+	if l := left(p.db.View(), late); len(l) != 1 || l[0].DrainingSeconds != 1 {
+		t.Fatalf("before one of the nodes knows: %+v", l)
 	}
 	close(heard)
 	begin := time.Now()
-	p.until("the target is gone", func(s *store.Snapshot) bool { return len(find(s)) == 0 })
+	p.until("the target is gone", func(s *store.Snapshot) bool { return len(left(s, late)) == 0 })
 	if took := time.Since(begin); took < time.Second {
 		t.Errorf("the target is gone %v after both nodes knew, want a second at least", took)
 	}

@@ -82,7 +82,7 @@ func pipesAtRest(t *testing.T) {
 // Bodies of all sizes arrive as they were sent, through pipes or not, on kept
 // connections, however they are cut up and however slowly they are read.
 func TestPiped(t *testing.T) {
-	sizes := []int{1, 32 << 10, 90 << 10, 96 << 10, 97<<10 + 1, 1 << 20, 3<<20 + 7}
+	sizes := []int{1, 32 << 10, 90 << 10, 96 << 10, 97<<10 + 1, 1 << 20, 8<<20 + 7}
 	all := contents(sizes[len(sizes)-1])
 	origin := backend(t, func(c net.Conn, r *bufio.Reader) {
 		for {
@@ -109,6 +109,9 @@ func TestPiped(t *testing.T) {
 	c := dial(t, at)
 	r := bufio.NewReader(c)
 	for _, query := range []string{"", "pieces", "slow"} {
+		if query == "slow" {
+			c.(*net.TCPConn).SetReadBuffer(256 << 10)
+		}
 		for _, size := range sizes {
 			piped.Store(0)
 			write(t, c, fmt.Sprintf("GET /%d?%s HTTP/1.1\r\nHost: a\r\n\r\n", size, query))
@@ -126,7 +129,7 @@ func TestPiped(t *testing.T) {
 					t.Fatal(err)
 				}
 				if query == "slow" {
-					time.Sleep(time.Millisecond) // the server is to meet a full socket
+					time.Sleep(time.Millisecond) // 100 kB in a millisecond: the server waits for its client
 				}
 			}
 			if !bytes.Equal(got.Bytes(), all[:size]) {
@@ -150,8 +153,8 @@ func TestPipedRequests(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if request.URL.RawQuery == "slow" {
-				time.Sleep(20 * time.Millisecond) // the proxy is to meet a full socket
+			if request.URL.RawQuery == "slow" { // the proxy waits for its server
+				c.(*net.TCPConn).SetReadBuffer(256 << 10)
 			}
 			body, err := io.ReadAll(request.Body)
 			if err != nil {
