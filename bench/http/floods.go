@@ -26,6 +26,10 @@ var floods = []struct {
 	{"none", 0}, {"silent", 11_000}, {"heads", 11_000}, {"idle", 11_000}, {"bodies", 2_000}, {"readers", 300},
 }
 
+// floodLength is how many rounds of the other cases are one of the floods': to open the
+// connections takes most of it, and the slowest hundredth is to be more than a few requests.
+const floodLength = 3
+
 // floods measures what requests at a fixed rate take while other clients flood a
 // contestant, beside what they take without that in the same round.
 func (n *network) floods(ctx context.Context, r *report.Report, s *subject, program string, o options) error {
@@ -44,8 +48,9 @@ func (n *network) floods(ctx context.Context, r *report.Report, s *subject, prog
 			return err
 		}
 	}
-	for round := range o.rounds {
-		fmt.Fprintf(os.Stderr, "bench/http: floods of %s, round %d of %d; load average %s\n", s.name, round+1, o.rounds, load())
+	rounds, duration := (o.rounds+floodLength-1)/floodLength, floodLength*o.duration
+	for round := range rounds {
+		fmt.Fprintf(os.Stderr, "bench/http: floods of %s, round %d of %d; load average %s\n", s.name, round+1, rounds, load())
 		var undisturbed [2]float64
 		for _, f := range floods {
 			begun := time.Now()
@@ -55,7 +60,7 @@ func (n *network) floods(ctx context.Context, r *report.Report, s *subject, prog
 			}
 			out, err := n.output(ctx, exec.Command(program, "-address", t.address, "-host", t.host,
 				"-path", cases[0].paths()[0], "-large", contest.Prefix(0)+"1m", "-kind", f.kind,
-				"-connections", strconv.Itoa(f.connections), "-duration", o.duration.String()))
+				"-connections", strconv.Itoa(f.connections), "-duration", duration.String()))
 			if err != nil {
 				return fmt.Errorf("flood %s: %w", f.kind, err)
 			}

@@ -38,8 +38,8 @@ func main() {
 	var o options
 	only := flag.String("case", "", "measure these `cases` only, separated by commas; "+idleCase+" is the memory with many connections, "+floodsCase+" what slow clients cost others")
 	peers := flag.String("peers", "", "measure these `contestants` only, separated by commas")
-	flag.IntVar(&o.rounds, "rounds", 5, "how many `times` everything is measured, in turn")
-	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long one load lasts, in whole seconds")
+	flag.IntVar(&o.rounds, "rounds", 15, "how many `times` everything is measured, in turn")
+	flag.DurationVar(&o.duration, "duration", time.Second, "how long one load lasts, in whole seconds: briefly, since machines change their speed from one second to the next")
 	flag.IntVar(&o.connections, "connections", 64, "how many `connections` send requests at a time")
 	flag.StringVar(&o.profile, "profile", "", "write profiles of our own processes, and counts of system calls of all, into this `directory`")
 	flag.StringVar(&o.binary, "binary", "bin/isthmus", "the `program` that is measured")
@@ -47,7 +47,7 @@ func main() {
 	flag.Parse()
 	o.cases, o.peers = split(*only), split(*peers)
 	if *quick {
-		o.rounds, o.duration = 1, time.Second
+		o.rounds = 1
 	}
 	// A reader of the output that leaves must not leave anything behind either.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)

@@ -77,7 +77,7 @@ func (m *measurement) add(r *report.Report, c kase, s *subject) {
 		{"core_us", "µs", m.perRequest(m.cpu + m.softirq)},
 		{"rps", "1/s", float64(m.Requests) / m.Seconds},
 		{"p50_us", "µs", m.P50},
-		{"p99_us", "µs", m.P99},
+		{p99Metric, "µs", m.P99},
 		{"p999_us", "µs", m.P999},
 		{"errors", "", float64(m.Errors)},
 	} {

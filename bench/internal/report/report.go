@@ -14,17 +14,19 @@ import (
 // Ours is the subject that all others are compared with.
 const Ours = "isthmus"
 
-// Line is one metric of one subject: the median and the extremes of its runs.
+// Line is one metric of one subject: the median and the extremes of its runs,
+// and what a quarter of them are below or at.
 type Line struct {
-	Bench   string  `json:"bench"`
-	Case    string  `json:"case"`
-	Subject string  `json:"subject"`
-	Metric  string  `json:"metric"`
-	Unit    string  `json:"unit"`
-	Median  float64 `json:"median"`
-	Min     float64 `json:"min"`
-	Max     float64 `json:"max"`
-	Runs    int     `json:"runs"`
+	Bench    string  `json:"bench"`
+	Case     string  `json:"case"`
+	Subject  string  `json:"subject"`
+	Metric   string  `json:"metric"`
+	Unit     string  `json:"unit"`
+	Median   float64 `json:"median"`
+	Min      float64 `json:"min"`
+	Quartile float64 `json:"quartile"`
+	Max      float64 `json:"max"`
+	Runs     int     `json:"runs"`
 }
 
 // Report collects runs, and remembers in which order things first appeared.
@@ -56,6 +58,7 @@ func (r *Report) Lines() []Line {
 			}
 			runs := slices.Sorted(slices.Values(r.runs[key]))
 			key.Median, key.Min, key.Max, key.Runs = median(runs), runs[0], runs[len(runs)-1], len(runs)
+			key.Quartile = runs[(len(runs)-1)/4]
 			lines = append(lines, key)
 		}
 	}

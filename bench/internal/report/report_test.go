@@ -23,13 +23,23 @@ func filled() *Report {
 
 func TestLines(t *testing.T) {
 	want := []Line{
-		{"b", "c", "peer", "rr", "1/s", 4, 2, 6, 3},
-		{"b", "c", Ours, "rr", "1/s", 2, 1, 3, 3},
-		{"b", "c", "peer", "crr", "1/s", 2, 1, 3, 3},
-		{"b", "c", Ours, "crr", "1/s", 4.5, 4, 5, 2},
+		{"b", "c", "peer", "rr", "1/s", 4, 2, 2, 6, 3},
+		{"b", "c", Ours, "rr", "1/s", 2, 1, 1, 3, 3},
+		{"b", "c", "peer", "crr", "1/s", 2, 1, 1, 3, 3},
+		{"b", "c", Ours, "crr", "1/s", 4.5, 4, 4, 5, 2},
 	}
 	if got := filled().Lines(); !slices.Equal(got, want) {
 		t.Errorf("Lines = %v, want %v", got, want)
+	}
+}
+
+func TestQuartile(t *testing.T) {
+	r := New("b")
+	for _, f := range []float64{9, 1, 5, 3, 7, 2, 8, 4, 6} {
+		r.Add("c", Ours, "rr", "1/s", f)
+	}
+	if got := r.Lines()[0].Quartile; got != 3 {
+		t.Errorf("a quarter of 1 to 9 are below or at %v, want 3", got)
 	}
 }
 
