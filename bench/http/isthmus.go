@@ -194,7 +194,7 @@ func api(ctx context.Context, site *machine.Site, link string, routes int) (stri
 	return *a.ApiId, err
 }
 
-// found waits for a contestant's process, by its role, and prefers it.
+// found waits for a contestant's process, by its role, prefers it, and prepares its namespace.
 func (i *isthmus) found(ctx context.Context, s *subject, is func(role string) bool) error {
 	if err := machine.Until(ctx, patience, func() (bool, string, error) {
 		out, err := machine.Output(i.machine.Isthmus(ctx, "status", "--json"))
@@ -215,5 +215,9 @@ func (i *isthmus) found(ctx context.Context, s *subject, is func(role string) bo
 	}); err != nil {
 		return err
 	}
-	return namespace.Prefer(s.pid)
+	ns, err := namespace.Open(fmt.Sprintf("/proc/%d/ns/net", s.pid))
+	if err != nil {
+		return err
+	}
+	return errors.Join(control(ns), namespace.Prefer(s.pid))
 }

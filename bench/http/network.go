@@ -86,7 +86,7 @@ func newNetwork(dir string, i *isthmus) (n *network, err error) {
 	for _, ns := range []*namespace.NS{n.client, n.proxy, n.backend} {
 		// Connections that were closed must not use the ports up.
 		if err := errors.Join(
-			ns.Sysctl("ipv4/ip_local_port_range", clientPortRange), ns.Sysctl("ipv4/tcp_tw_reuse", "1"),
+			ns.Sysctl("ipv4/ip_local_port_range", clientPortRange), ns.Sysctl("ipv4/tcp_tw_reuse", "1"), control(ns),
 			ns.Sysctl("core/somaxconn", "16384"), ns.Sysctl("ipv4/tcp_max_syn_backlog", "16384"),
 		); err != nil {
 			return nil, err
@@ -97,6 +97,11 @@ func newNetwork(dir string, i *isthmus) (n *network, err error) {
 	}
 	return n, n.raiseFiles()
 }
+
+// control has a namespace's new connections use the congestion control that each kernel
+// has, whatever the machine's is: BBR's timers, of which each costs a virtual machine an
+// exit, were a third of what large bodies cost the load, and most of their unevenness.
+func control(ns *namespace.NS) error { return ns.Sysctl("ipv4/tcp_congestion_control", "reno") }
 
 // cpus gives the proxies the first CPU that this process may use, the load the
 // second, and the backend the third.
