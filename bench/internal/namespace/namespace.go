@@ -151,11 +151,15 @@ func (ns *NS) Address(device, cidr string) error {
 	})
 }
 
+// mtu is that of a VPC's devices, in bytes. With another, TCP would cut a load into other
+// segments, and acknowledge it at other times.
+const mtu = 9001
+
 // Join makes a pair of devices between two namespaces.
 func Join(a *NS, nameA string, b *NS, nameB string) error {
 	return a.Do(func() error {
 		return netlink.LinkAdd(&netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: nameA}, PeerName: nameB, PeerNamespace: b.Peer(),
+			LinkAttrs: netlink.LinkAttrs{Name: nameA, MTU: mtu}, PeerName: nameB, PeerMTU: mtu, PeerNamespace: b.Peer(),
 		})
 	})
 }
