@@ -219,5 +219,5 @@ func (i *isthmus) found(ctx context.Context, s *subject, is func(role string) bo
 	if err != nil {
 		return err
 	}
-	return errors.Join(control(ns), namespace.Prefer(s.pid))
+	return errors.Join(useReno(ns), namespace.Prefer(s.pid))
 }

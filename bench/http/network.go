@@ -86,7 +86,7 @@ func newNetwork(dir string, i *isthmus) (n *network, err error) {
 	for _, ns := range []*namespace.NS{n.client, n.proxy, n.backend} {
 		// Connections that were closed must not use the ports up.
 		if err := errors.Join(
-			ns.Sysctl("ipv4/ip_local_port_range", clientPortRange), ns.Sysctl("ipv4/tcp_tw_reuse", "1"), control(ns),
+			ns.Sysctl("ipv4/ip_local_port_range", clientPortRange), ns.Sysctl("ipv4/tcp_tw_reuse", "1"), useReno(ns),
 			ns.Sysctl("core/somaxconn", "16384"), ns.Sysctl("ipv4/tcp_max_syn_backlog", "16384"),
 		); err != nil {
 			return nil, err
@@ -98,10 +98,10 @@ func newNetwork(dir string, i *isthmus) (n *network, err error) {
 	return n, n.raiseFiles()
 }
 
-// control has a namespace's new connections use the congestion control that each kernel
-// has, whatever the machine's is: with BBR, which sets a timer where it paces, and in a
-// virtual machine leaves it for that, large bodies cost the load 40 to 50 % more.
-func control(ns *namespace.NS) error { return ns.Sysctl("ipv4/tcp_congestion_control", "reno") }
+// useReno has a namespace's new connections use the congestion control that each kernel
+// has, whatever the machine's is. BBR sets a timer whenever it paces, for which a virtual
+// machine has to call its host: large bodies cost the load a third to a half more.
+func useReno(ns *namespace.NS) error { return ns.Sysctl("ipv4/tcp_congestion_control", "reno") }
 
 // cpus gives the proxies the first CPU that this process may use, the load the
 // second, and the backend the third.
