@@ -151,8 +151,8 @@ func (ns *NS) Address(device, cidr string) error {
 	})
 }
 
-// mtu is that of a VPC's devices, in bytes. With another, TCP would cut a load into other
-// segments, and acknowledge it at other times.
+// mtu is that of an ENI, in bytes (internal/node). With another, TCP would cut a load into
+// other segments, and acknowledge it at other times.
 const mtu = 9001
 
 // Join makes a pair of devices between two namespaces.
