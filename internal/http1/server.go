@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/isthmus-net/isthmus/internal/http1/breath"
 )
 
 // Options are a server's limits. Zero values mean the defaults.
@@ -122,13 +120,13 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 		return nil
 	}
 	defer s.untrack(l)
-	var between *breath.Breath
+	accepts, end := newTurns(acceptsAtOnce)
+	defer end()
 	if c != nil {
-		var end func()
-		between, end = breath.New()
+		handshakes, end := newTurns(1)
 		defer end()
+		c = handshakes.handshakes(c)
 	}
-	more := 0 // handshakes that may begin before others have a turn
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -150,23 +148,13 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 			return nil
 		}
 		go s.run(sc)
-		if c == nil {
-			continue
-		}
-		// A handshake is hundreds of times as dear as a turn of a connection that is
-		// open. Of many that come at once, each lets those have one; and where these
-		// are many, new ones have their part of the time all the same.
-		if more--; more <= 0 {
-			began := clock()
-			between.Take()
-			more = 1 + int(time.Duration(clock()-began)/perHandshake)
-		}
+		accepts.take()
 	}
 }
 
-// perHandshake is the time of open connections' turns behind which another one is
-// accepted for TLS.
-const perHandshake = time.Millisecond
+// acceptsAtOnce is how many connections of a burst are accepted before others
+// have a turn.
+const acceptsAtOnce = 16
 
 // run serves a connection. One that rests is given another goroutine, whose stack
 // is small: that of a request's handling would stay as large as it has become.
