@@ -32,7 +32,7 @@ var cases = []kase{
 	{name: "post10k", answer: "small", routes: 1, body: 10 << 10, door: plain},
 	{name: "tls-kept", answer: "small", routes: 1, door: tlsDoor},
 	{name: "tls-new", answer: "small", routes: 1, door: tlsDoor, fresh: true},
-	{name: "tls-paced", answer: "small", routes: 1, door: tlsDoor, fresh: true, rate: 500},
+	{name: "tls-paced", answer: "small", routes: 1, door: tlsDoor, fresh: true, rate: 1000},
 	{name: "h2", answer: "small", routes: 1, door: h2},
 }
 

@@ -23,7 +23,7 @@ var floods = []struct {
 	kind        string
 	connections int
 }{
-	{"none", 0}, {"silent", 11_000}, {"heads", 11_000}, {"idle", 11_000}, {"bodies", 2_000}, {"readers", 300},
+	{"none", 0}, {"silent", 11_000}, {"heads", 11_000}, {"idle", 11_000}, {"bodies", 2_000}, {"readers", 300}, {"hellos", 50},
 }
 
 // floodLength is how many rounds of the other cases are one of the floods': to open the
@@ -34,6 +34,10 @@ const floodLength = 3
 // contestant, beside what they take without that in the same round.
 func (n *network) floods(ctx context.Context, r *report.Report, s *subject, program string, o options) error {
 	t, err := s.at(cases[0])
+	if err != nil {
+		return err
+	}
+	secure, err := s.at(kase{door: tlsDoor, routes: 1})
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func (n *network) floods(ctx context.Context, r *report.Report, s *subject, prog
 			if err != nil {
 				return err
 			}
-			out, err := n.output(ctx, exec.Command(program, "-address", t.address, "-host", t.host,
+			out, err := n.output(ctx, exec.Command(program, "-address", t.address, "-host", t.host, "-tls-address", secure.address, "-tls-name", secure.host,
 				"-path", cases[0].paths()[0], "-large", contest.Prefix(0)+"1m", "-kind", f.kind,
 				"-connections", strconv.Itoa(f.connections), "-duration", duration.String()))
 			if err != nil {

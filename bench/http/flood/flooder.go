@@ -3,11 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,6 +27,8 @@ const reopened = 500
 // flooder keeps connections open.
 type flooder struct {
 	flags
+	to           string // the proxy's address
+	hello        []byte // of TLS, for waves
 	reopen       *rate.Limiter
 	open, closed atomic.Int64
 }
@@ -35,6 +40,8 @@ type kind struct {
 	// step goes on after every; without it the connection is silent.
 	every time.Duration
 	step  func(net.Conn) error
+	// wave has all connections do their step at the same time, at each multiple of it.
+	wave time.Duration
 }
 
 func (f *flooder) count() contest.Connections {
@@ -62,6 +69,48 @@ var kinds = map[string]kind{
 	"readers": {buffer: 4 << 10, begin: func(f *flags, c net.Conn) error {
 		return say(f.request("GET", f.large, "\r\n"))(f, c)
 	}, every: time.Second, step: func(c net.Conn) error { _, err := c.Read(make([]byte, 1100)); return err }},
+	"hellos": {begin: say(""), wave: 100 * time.Millisecond},
+}
+
+// greet has the proxy begin TLS's handshake, and leaves: no client does less for
+// more of a server's time.
+func (f *flooder) greet(c net.Conn) error {
+	if _, err := c.Write(f.hello); err != nil {
+		return err
+	}
+	record := make([]byte, 5)
+	if _, err := io.ReadFull(c, record); err != nil {
+		return err
+	}
+	if record[0] != handshakeRecord {
+		fmt.Fprintf(os.Stderr, "flood: TLS's hello is answered with %x\n", record)
+		os.Exit(1)
+	}
+	return errGreeted
+}
+
+// handshakeRecord is the type of TLS's records that carry a handshake (RFC 8446,
+// section 5.1).
+const handshakeRecord = 22
+
+var errGreeted = errors.New("greeted")
+
+// clientHello is the record with which a client of TLS begins.
+func clientHello(name string) ([]byte, error) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	go tls.Client(client, &tls.Config{
+		ServerName: name, NextProtos: []string{"http/1.1"},
+		CurvePreferences: []tls.CurveID{tls.X25519}, // which all servers have
+	}).Handshake()
+	record := make([]byte, 5)
+	if _, err := io.ReadFull(server, record); err != nil {
+		return nil, err
+	}
+	rest := make([]byte, binary.BigEndian.Uint16(record[3:]))
+	_, err := io.ReadFull(server, rest)
+	return append(record, rest...), err
 }
 
 // start opens all connections, and keeps them busy until the context ends.
@@ -86,7 +135,7 @@ func (f *flooder) start(ctx context.Context, k kind) error {
 }
 
 func (f *flooder) begin(ctx context.Context, k kind) (net.Conn, error) {
-	c, err := f.dial(ctx, k.buffer)
+	c, err := dial(ctx, f.to, k.buffer)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +173,10 @@ func (f *flooder) keep(ctx context.Context, k kind, c net.Conn) {
 func (k *kind) next(c net.Conn) error {
 	// Connections that were opened together are not heard of together.
 	every := k.every/2 + rand.N(k.every+1)
+	if k.wave > 0 {
+		<-time.After(time.Until(time.Now().Truncate(k.wave).Add(k.wave)))
+		return k.step(c)
+	}
 	if k.buffer > 0 {
 		<-time.After(every)
 		return k.step(c)

@@ -30,6 +30,7 @@ import (
 // flags are the command line's.
 type flags struct {
 	address, host, path, large, kind string
+	tlsAddress, tlsName              string
 	connections                      int
 	duration                         time.Duration
 	keep                             bool
@@ -39,9 +40,11 @@ func main() {
 	var f flags
 	flag.StringVar(&f.address, "address", "", "`host:port` of the proxy")
 	flag.StringVar(&f.host, "host", "", "the Host field")
+	flag.StringVar(&f.tlsAddress, "tls-address", "", "`host:port` of the proxy, by TLS")
+	flag.StringVar(&f.tlsName, "tls-name", "", "the server's `name` in TLS's hello")
 	flag.StringVar(&f.path, "path", "/", "what is asked for")
 	flag.StringVar(&f.large, "large", "/", "what slow readers ask for")
-	flag.StringVar(&f.kind, "kind", "none", "what the flood does: none, silent, heads, idle, bodies or readers")
+	flag.StringVar(&f.kind, "kind", "none", "what the flood does: none, silent, heads, idle, bodies, readers or hellos")
 	flag.IntVar(&f.connections, "connections", 1000, "of the flood")
 	flag.DurationVar(&f.duration, "duration", 5*time.Second, "how long requests are sent and timed")
 	flag.BoolVar(&f.keep, "keep", false, "keep the flood up until the input ends, and time nothing")
@@ -108,10 +111,17 @@ func keep(f flags) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	fl := &flooder{flags: f, reopen: rate.NewLimiter(reopened, 1)}
+	fl := &flooder{flags: f, to: f.address, reopen: rate.NewLimiter(reopened, 1)}
 	do, ok := kinds[f.kind]
 	if !ok {
 		return fmt.Errorf("no kind of flood is %q", f.kind)
+	}
+	if do.wave > 0 {
+		var err error
+		if fl.hello, err = clientHello(f.tlsName); err != nil {
+			return err
+		}
+		do.step, fl.to = fl.greet, f.tlsAddress
 	}
 	if err := fl.start(ctx, do); err != nil {
 		return err
@@ -128,8 +138,9 @@ func (f *flags) request(method, path, more string) string {
 	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\n%s", method, path, f.host, more)
 }
 
-// dial connects with a receive buffer of so many bytes, or the system's if 0.
-func (f *flags) dial(ctx context.Context, buffer int) (net.Conn, error) {
+// dial connects to an address with a receive buffer of so many bytes, or the
+// system's if 0.
+func dial(ctx context.Context, address string, buffer int) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second}
 	if buffer > 0 {
 		d.Control = func(_, _ string, raw syscall.RawConn) (err error) {
@@ -139,7 +150,7 @@ func (f *flags) dial(ctx context.Context, buffer int) (net.Conn, error) {
 			return errors.Join(inner, err)
 		}
 	}
-	return d.DialContext(ctx, "tcp", f.address)
+	return d.DialContext(ctx, "tcp", address)
 }
 
 // ask sends a request and reads its answer, which must have status 200.

@@ -34,7 +34,7 @@ func (f *flags) send(perSecond, clients int, keep bool) contest.Timing {
 				time.Sleep(time.Until(begin.Add(due)))
 				var err error
 				if c == nil {
-					if c, err = f.dial(context.Background(), 0); err == nil {
+					if c, err = dial(context.Background(), f.address, 0); err == nil {
 						r = bufio.NewReader(c)
 					}
 				}
