@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/proxyheader"
+	"github.com/isthmus-net/isthmus/internal/source"
 )
 
 const (
@@ -31,9 +32,7 @@ func Probe(ctx context.Context, c Check) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 
-	// The port must stay zero here; the kernel chooses one when it connects.
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: c.Source.AsSlice()}}
-	conn, err := dialer.DialContext(ctx, "tcp", c.Destination.String())
+	conn, err := source.Dialer(c.Source).DialContext(ctx, "tcp", c.Destination.String())
 	if err != nil {
 		return failure(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/isthmus-net/isthmus/internal/proxy/way"
+	"github.com/isthmus-net/isthmus/internal/source"
 )
 
 // path is one way to open a connection.
@@ -108,10 +109,8 @@ func (d *Dialing) try(ctx, request context.Context, way path, budget time.Durati
 	}
 	dialled := make(chan result, 1)
 	go func() {
-		dialer := net.Dialer{KeepAlive: 15 * time.Second}
-		if way.source.IsValid() {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(way.source, 0))
-		}
+		dialer := source.Dialer(way.source)
+		dialer.KeepAlive = 15 * time.Second
 		conn, err := dialer.DialContext(ctx, "tcp", way.destination.String())
 		dialled <- result{conn, err}
 	}()
