@@ -73,12 +73,17 @@ func silence() error {
 }
 
 // settle makes the thread's namespace a home for the program of an ENI: the
-// loopback device is up, any user may listen on any port and ping.
+// loopback device is up, any user may listen on any port and ping. A port whose
+// connection it has closed may be had for the next one to the same destination
+// after a second, if both sides have timestamps (ip-sysctl.rst, tcp_tw_reuse;
+// RFC 6191): otherwise it is kept for a minute, so that a proxy that closes 250
+// connections to a backend each second soon looks for milliseconds for a port.
 func settle() error {
 	if err := errors.Join(
 		noIPv6(),
 		sysctl("net/ipv4/ip_unprivileged_port_start", "0"),
 		sysctl("net/ipv4/ping_group_range", "0\t2147483647"),
+		sysctl("net/ipv4/tcp_tw_reuse", "1"),
 	); err != nil {
 		return err
 	}

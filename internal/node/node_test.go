@@ -302,3 +302,27 @@ func TestHealthTakesPortsOfItsOwn(t *testing.T) {
 		})
 	}
 }
+
+// The port of a connection that the ENI's program has closed serves the next one
+// to the same place soon, and not only after the minute of TIME_WAIT.
+func TestPortsComeBack(t *testing.T) {
+	m := newMachine(t)
+	client, server := host(1, "10.0.0.5"), host(2, "10.0.9.6")
+	m.apply(vpc(client, server))
+	m.listen(server.ID, ":80")
+	m.in(client.ID, func() error { return sysctl("net/ipv4/ip_local_port_range", "40000\t40000") })
+	first, _ := m.dial(client.ID, "", "10.0.9.6:80")
+	echo(t, first, "one")
+	first.Close()
+	m.in(client.ID, func() error {
+		for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+			c, err := net.DialTimeout("tcp4", "10.0.9.6:80", 5*time.Second)
+			if err == nil {
+				return c.Close()
+			}
+			if time.Since(start) > 10*time.Second {
+				return err
+			}
+		}
+	})
+}
