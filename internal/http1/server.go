@@ -125,7 +125,7 @@ func (s *Server) serve(l net.Listener, c *tls.Config) error {
 	if c != nil {
 		handshakes, end := newTurns(1)
 		defer end()
-		c = handshakes.handshakes(c)
+		c = handshakes.inTurn(c)
 	}
 	for {
 		conn, err := l.Accept()

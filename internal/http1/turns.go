@@ -43,10 +43,10 @@ func (t *turns) take() {
 	}
 }
 
-// handshakes is c, but each handshake takes one of the turns before it answers
+// inTurn is c, but each handshake takes one of the turns before it answers
 // the client's hello: what it does then is hundreds of times as dear as a turn of
 // a connection that is open.
-func (t *turns) handshakes(c *tls.Config) *tls.Config {
+func (t *turns) inTurn(c *tls.Config) *tls.Config {
 	choose := c.GetConfigForClient
 	c = c.Clone()
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
