@@ -61,16 +61,25 @@ const lowPorts = "1024\t32767"
 // namespace opens the namespace of an ENI; the node's own it makes if need be.
 func (f *fabric) namespace(s spec) (*netns.NS, error) {
 	if s.own {
+		furnish := func() error {
+			if !s.shares {
+				return settle()
+			}
+			return errors.Join(settle(), sysctl("net/ipv4/ip_local_port_range", lowPorts))
+		}
 		ns, err := netns.Open(s.netns)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrNotNamespace) {
-			return netns.Create(s.netns, func() error {
-				if !s.shares {
-					return settle()
-				}
-				return errors.Join(settle(), sysctl("net/ipv4/ip_local_port_range", lowPorts))
-			})
+			return netns.Create(s.netns, furnish)
 		}
-		return ns, err
+		if err != nil {
+			return nil, err
+		}
+		// An earlier version may have made it.
+		if err := ns.Do(furnish); err != nil {
+			ns.Close()
+			return nil, fmt.Errorf("set up namespace %s: %w", s.netns, err)
+		}
+		return ns, nil
 	}
 	ns, err := openForeign(s.netns)
 	if err != nil {

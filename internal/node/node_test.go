@@ -304,10 +304,15 @@ func TestHealthTakesPortsOfItsOwn(t *testing.T) {
 }
 
 // The port of a connection that the ENI's program has closed serves the next one
-// to the same place soon, and not only after the minute of TIME_WAIT.
+// to the same place soon, and not only after the minute of TIME_WAIT; also where
+// the namespace was made by a version of which that was not so.
 func TestPortsComeBack(t *testing.T) {
 	m := newMachine(t)
 	client, server := host(1, "10.0.0.5"), host(2, "10.0.9.6")
+	m.apply(vpc(client, server))
+	m.in(client.ID, func() error { return sysctl("net/ipv4/tcp_tw_reuse", "0") })
+	m.stop()
+	m.start()
 	m.apply(vpc(client, server))
 	m.listen(server.ID, ":80")
 	m.in(client.ID, func() error { return sysctl("net/ipv4/ip_local_port_range", "40000\t40000") })
@@ -315,12 +320,12 @@ func TestPortsComeBack(t *testing.T) {
 	echo(t, first, "one")
 	first.Close()
 	m.in(client.ID, func() error {
-		for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			c, err := net.DialTimeout("tcp4", "10.0.9.6:80", 5*time.Second)
 			if err == nil {
 				return c.Close()
 			}
-			if time.Since(start) > 10*time.Second {
+			if time.Now().After(deadline) {
 				return err
 			}
 		}
